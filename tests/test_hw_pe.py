@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from amaranth.sim import Simulator
 
 from hw.operand import Operand
 from hw.pe.base import ProcessingElement, accumulator_bits_for
@@ -79,3 +82,31 @@ def test_accumulator_width_for_k_products(a: str, b: str, k: int, bits: int) -> 
 
 def test_registry_knows_each_kind_by_name() -> None:
     assert PES == {"mac": Mac, "opt1": CarrySave}
+
+
+@pytest.mark.parametrize("pe", FORMS[:3], ids=repr)
+def test_standalone_is_the_cell_behind_one_register(pe: ProcessingElement) -> None:
+    dut = pe.standalone()
+    rng = np.random.default_rng(3)
+    a, b = rng.integers(-128, 128, (2, 40)).tolist()
+    starts = [n % 13 == 0 for n in range(40)]
+
+    async def check(ctx: Any) -> None:
+        total = steps = 0
+        for n in range(42):
+            if n < 40:
+                ctx.set(dut.a, a[n])
+                ctx.set(dut.b, b[n])
+                ctx.set(dut.first, starts[n])
+            if n >= 2:
+                total, steps = (0, 0) if starts[n - 2] else (total, steps)
+                total, steps = total + a[n - 2] * b[n - 2], steps + 1
+                words = ctx.get(dut.accumulator)
+                value = words.sum + (words.carry if pe.kind == "opt1" else 0)
+                assert (value - total - steps * pe.step_bias) % 2**pe.accumulator_bits == 0
+            await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(check)
+    simulator.run()

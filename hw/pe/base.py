@@ -10,13 +10,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+from amaranth import Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from pydantic import BaseModel, ConfigDict, Field
 
 from hw.operand import Operand
 
-__all__ = ["CellSignature", "ProcessingElement", "accumulator_bits_for"]
+__all__ = ["CellSignature", "ProcessingElement", "RegisteredCell", "accumulator_bits_for"]
 
 
 def accumulator_bits_for(activation: Operand, weight: Operand, k: int) -> int:
@@ -102,6 +103,13 @@ class ProcessingElement(BaseModel, ABC):
     def create(self) -> wiring.Component:
         """Builds a cell with a `CellSignature`."""
 
+    def standalone(self) -> wiring.Component:
+        """The PE by itself with its operand registers: what area and delay are measured of.
+
+        Neither clock enable nor neighbours: operands enter a register in every cycle.
+        """
+        return RegisteredCell(self)
+
     @abstractmethod
     def resolve(self, m: Any, accumulator: Any, correction: Any, enable: Any) -> Any:
         """Adds to module `m` what turns an accumulator into a W-bit number.
@@ -119,3 +127,48 @@ class ProcessingElement(BaseModel, ABC):
         Value
             W bits, `resolve_latency` enabled cycles after `accumulator`.
         """
+
+
+class RegisteredCell(wiring.Component):
+    """A cell behind operand registers, always enabled. Latency ``1 + pe.latency`` cycles.
+
+    Members
+    -------
+    first : In(1)
+        The operands start a new sum.
+    a, b : In
+        Operands.
+    accumulator : Out
+        The accumulator register.
+    """
+
+    def __init__(self, pe: ProcessingElement) -> None:
+        self._pe = pe
+        super().__init__(
+            {
+                "first": In(1),
+                "a": In(pe.activation.shape),
+                "b": In(pe.weight.shape),
+                "accumulator": Out(pe.accumulator),
+            }
+        )
+
+    @property
+    def pe(self) -> ProcessingElement:
+        return self._pe
+
+    def elaborate(self, platform: object) -> Any:
+        m = Module()
+        m.submodules.cell = cell = self._pe.create()
+        a = Signal(self._pe.activation.shape, reset_less=True)
+        b = Signal(self._pe.weight.shape, reset_less=True)
+        first = Signal(reset_less=True)
+        m.d.sync += [a.eq(self.a), b.eq(self.b), first.eq(self.first)]
+        m.d.comb += [
+            cell.enable.eq(1),
+            cell.first.eq(first),
+            cell.a.eq(a),
+            cell.b.eq(b),
+            self.accumulator.eq(cell.accumulator),
+        ]
+        return m

@@ -123,7 +123,9 @@ class CarrySaveCell(wiring.Component):
             rows = _biased_rows(selects, multiplicand, p.multiplicand.signed_bits)
 
         keep = ~self.first.replicate(p.accumulator_bits)
-        pair = self.accumulator
+        # A new sum forgets the old one, so the registers need no reset.
+        pair = Signal(p.accumulator, reset_less=True)
+        m.d.comb += self.accumulator.eq(pair)
         # A row passes the recoder and the selector; the accumulator is there at once.
         addends = [Addend(_named(m, f"row_{n}", row), arrival=1) for n, row in enumerate(rows)]
         addends += [Addend(pair.sum & keep), Addend(pair.carry & keep)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from amaranth import Module, signed
+from amaranth import Module, Signal, signed
 from amaranth.lib import data, wiring
 
 from hw.pe.base import CellSignature, ProcessingElement
@@ -43,7 +43,9 @@ class MacCell(wiring.Component):
 
     def elaborate(self, platform: object) -> Any:
         m = Module()
-        total = data.View(self._parameters.accumulator, self.accumulator.as_value()).sum
+        # A new sum forgets the old one, so the register needs no reset.
+        total = Signal(signed(self._parameters.accumulator_bits), reset_less=True)
+        m.d.comb += self.accumulator.sum.eq(total)
         kept = total & ~self.first.replicate(len(total)).as_signed()
         with m.If(self.enable):
             m.d.sync += total.eq(kept + self.a * self.b)
