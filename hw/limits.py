@@ -25,6 +25,11 @@ def accelerator_conflict(spec: Spec) -> str | None:
     for field, operand in (("pe.activation", pe.activation), ("pe.weight", pe.weight)):
         if operand != Operand(8):
             return f"{field} must be int8, not {operand}: change it"
+    if pe.k_granularity != 1:
+        return (
+            f"pe.kind must be one that takes one element of K per step, not {pe.kind}: the weight "
+            "memory has one word per cycle; change it or generate the engine alone"
+        )
     if pe.accumulator_bits != 32:
         return f"pe.accumulator_bits must be 32, not {pe.accumulator_bits}: change it"
     # One-byte words would need instruction bursts of 512 beats; AXI4 allows 256.

@@ -22,22 +22,22 @@ class Operand:
     Attributes
     ----------
     bits : int
-        Width in bits, 2 to 16.
+        Width in bits, 2 to 18: 16 for what a name can say, and two more for sums of operands.
     signed : bool
         Two's complement when true, else natural binary.
 
     Raises
     ------
     ValueError
-        `bits` is outside 2 to 16.
+        `bits` is outside 2 to 18.
     """
 
     bits: int
     signed: bool = True
 
     def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 16:
-            raise ValueError(f"operand must be 2 to 16 bits wide, not {self.bits}")
+        if not 2 <= self.bits <= 18:
+            raise ValueError(f"operand must be 2 to 18 bits wide, not {self.bits}")
 
     @classmethod
     def parse(cls, name: object) -> Operand:

@@ -8,11 +8,12 @@ from pydantic import Field
 
 from hw.pe.base import ProcessingElement
 from hw.pe.carry_save import CarrySave
+from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
 
 __all__ = ["PES", "AnyPE"]
 
-_Union = Mac | CarrySave
+_Union = Mac | CarrySave | FastInner | FreePipeline
 
 AnyPE = Annotated[_Union, Field(discriminator="kind")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from sim.reference import Conv2d, Integers
 
-__all__ = ["GemmTiles", "conv_matrices"]
+__all__ = ["GemmTiles", "conv_matrices", "grouped_steps"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,36 @@ class GemmTiles:
         tiles = beats.reshape(along_m, along_n, self.rows, self.cols).transpose(0, 2, 1, 3)
         whole = tiles.reshape(along_m * self.rows, along_n * self.cols)
         return whole[: self.m, : self.n]
+
+
+def grouped_steps(
+    values: npt.ArrayLike, lengths: Sequence[int], granularity: int
+) -> tuple[Integers, list[int]]:
+    """Elements of K gathered into steps of `granularity`, each tile filled up with zeros.
+
+    Parameters
+    ----------
+    values : (sum of lengths, count)
+        One row per element of K, tile after tile.
+    lengths : sequence of int
+        K of each tile.
+
+    Returns
+    -------
+    (steps, count * granularity), list of int
+        The elements of one row or column stand side by side; and the steps of each tile.
+    """
+    array = np.asarray(values, np.int64)
+    count = array.shape[1]
+    parts, steps = [], []
+    edges = np.cumsum([0, *lengths])
+    for start, end in zip(edges, edges[1:], strict=False):
+        step = -(-int(end - start) // granularity)
+        part = np.zeros((step * granularity, count), np.int64)
+        part[: end - start] = array[start:end]
+        parts.append(part.reshape(step, granularity, count).transpose(0, 2, 1).reshape(step, -1))
+        steps.append(step)
+    return np.concatenate(parts), steps
 
 
 def conv_matrices(

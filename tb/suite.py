@@ -15,8 +15,9 @@ from hw.accelerator import Accelerator
 from hw.emit import to_verilog
 from hw.engine.systolic import SystolicArray
 from hw.operand import Operand
-from hw.pe.base import ProcessingElement
+from hw.pe.base import CellElement
 from hw.pe.carry_save import CarrySave
+from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
 from hw.registry import AnyPE
 from hw.spec import Spec, load_spec
@@ -41,7 +42,7 @@ class Bench:
     """
 
     name: str
-    pe: ProcessingElement
+    pe: CellElement
     rows: int
     cols: int
     module: str = "tb.systolic_array"
@@ -84,7 +85,7 @@ class Bench:
     def from_json(cls, text: str) -> Bench:
         fields = json.loads(text)
         patch, spec = fields.pop("patch"), fields.pop("spec")
-        pe: ProcessingElement = TypeAdapter(AnyPE).validate_python(fields.pop("pe"))
+        pe: CellElement = TypeAdapter(AnyPE).validate_python(fields.pop("pe"))
         return cls(
             pe=pe,
             patch=tuple(patch) if patch else None,
@@ -134,5 +135,12 @@ def suite() -> list[Bench]:
             f"{array}[mac-1x7-int16-48bit]", Mac(activation=Operand(16), accumulator_bits=48), 1, 7
         ),
         Bench(f"{array}[opt1-8x8]", CarrySave(), 8, 8),
+        Bench(f"{array}[ffip-3x5-uint8-int8]", FreePipeline(activation=u8), 3, 5),
+        Bench(
+            f"{array}[fip-plain-3x2-uint4-int4-16bit]",
+            FastInner(carry_save=False, activation=u4, weight=s4, accumulator_bits=16),
+            3,
+            2,
+        ),
         Bench.of(load_spec("tiny")),
     ]

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from sim.reference import gemm
 from sim.streams import Stalls, pack_fields, unpack_field
-from sim.tiles import GemmTiles
+from sim.tiles import GemmTiles, grouped_steps
 from sim.timing.systolic import SystolicTiming
 from tb.streams import StreamBench
 from tb.suite import Bench
@@ -49,6 +49,10 @@ class ArrayBench:
         operand = self.pe.activation if which == "a" else self.pe.weight
         return self.rng.integers(operand.min, operand.max + 1, shape)
 
+    def beats(self, lengths: Sequence[int]) -> int:
+        """Operand beats of tiles of the given K."""
+        return sum(map(self.timing.beats, lengths))
+
     def random_stalls(self, beats: int) -> Stalls:
         return Stalls.random(
             beats,
@@ -66,8 +70,7 @@ class ArrayBench:
     ) -> None:
         """Streams tiles a (rows, K) by b (K, cols) after a reset and compares with the models."""
         lengths = [a.shape[1] for a, _ in tiles]
-        beats = sum(lengths)
-        stalls = stalls or Stalls.none(beats)
+        stalls = stalls or Stalls.none(self.beats(lengths))
         expected = self.timing.trace(lengths, stalls.gaps, stalls.ready)
         values = np.concatenate([gemm(a, b, bits=self.pe.accumulator_bits) for a, b in tiles])
 
@@ -107,18 +110,22 @@ class ArrayBench:
             (beats_a[t * k : (t + 1) * k].T, beats_b[t * k : (t + 1) * k])
             for t in range(tiles.count)
         ]
-        await self.check(parts, self.random_stalls(len(beats_a)) if stalls else None)
+        beats = self.beats([k] * tiles.count)
+        await self.check(parts, self.random_stalls(beats) if stalls else None)
 
     def pack(
         self, tiles: Sequence[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
     ) -> list[int]:
         """Operand beats as payload words."""
         words = []
-        bits = self.rows * self.pe.activation.bits + self.cols * self.pe.weight.bits + 1
+        step = self.pe.k_granularity
+        bits = step * (self.rows * self.pe.activation.bits + self.cols * self.pe.weight.bits) + 1
         for a, b in tiles:
-            last = np.zeros((len(b), 1), np.int64)
+            left, _ = grouped_steps(a.T, [len(b)], step)
+            right, _ = grouped_steps(b, [len(b)], step)
+            last = np.zeros((len(right), 1), np.int64)
             last[-1] = 1
-            fields = [(a.T, self.pe.activation.bits), (b, self.pe.weight.bits), (last, 1)]
+            fields = [(left, self.pe.activation.bits), (right, self.pe.weight.bits), (last, 1)]
             packed = pack_fields(fields, -(-bits // 8))
             words += [int.from_bytes(row.tobytes(), "little") for row in packed]
         return words
@@ -156,14 +163,14 @@ async def random_stalls(dut: Any) -> None:
     for _ in range(8):
         lengths = bench.rng.integers(1, 2 * bench.rows + 3, 6)
         tiles = [bench.random_tile(int(k)) for k in lengths]
-        await bench.check(tiles, bench.random_stalls(int(lengths.sum())))
+        await bench.check(tiles, bench.random_stalls(bench.beats(lengths.tolist())))
 
 
 @cocotb.test()
 async def blocked_consumer(dut: Any) -> None:
     bench = ArrayBench(dut)
     tiles = [bench.random_tile(k) for k in (1, 5, 2, 2 * bench.rows, 1, 9)]
-    beats = sum(b.shape[0] for _, b in tiles)
+    beats = bench.beats([b.shape[0] for _, b in tiles])
     ready = (False,) * 8 + (True,)
     await bench.check(tiles, Stalls(np.zeros(beats, np.int64), ready))
 

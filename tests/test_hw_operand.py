@@ -32,5 +32,5 @@ def test_refuses_other_names(name: object) -> None:
 
 
 def test_refuses_widths_out_of_range() -> None:
-    with pytest.raises(ValueError, match=r"^operand must be 2 to 16 bits wide, not 1$"):
+    with pytest.raises(ValueError, match=r"^operand must be 2 to 18 bits wide, not 1$"):
         Operand(1)

@@ -9,8 +9,9 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw.operand import Operand
-from hw.pe.base import ProcessingElement, accumulator_bits_for
+from hw.pe.base import CellElement, accumulator_bits_for
 from hw.pe.carry_save import CarrySave
+from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
 from hw.registry import PES
 from sim.reference import wrap
@@ -18,17 +19,19 @@ from sim.runner.native import NativeEngine
 
 U8 = Operand(8, False)
 
-FORMS: list[ProcessingElement] = [
+FORMS: list[CellElement] = [
     Mac(),
     CarrySave(),
     CarrySave(sign_extension=True),
     CarrySave(activation=U8),
     CarrySave(activation=U8, weight=U8, accumulator_bits=20),
+    FastInner(carry_save=False, activation=U8),
+    FreePipeline(),
 ]
 
 
 @pytest.mark.parametrize("pe", FORMS, ids=repr)
-def test_every_product_and_a_sum_of_all(pe: ProcessingElement) -> None:
+def test_every_product_and_a_sum_of_all(pe: CellElement) -> None:
     a, b = (
         grid.reshape(-1, 1).astype(np.int64)
         for grid in np.meshgrid(
@@ -55,6 +58,11 @@ def test_int8_bias_of_the_sign_extension_free_form() -> None:
     assert CarrySave().step_bias == 256 * (1 + 4 + 16 + 64) == 21760
     assert CarrySave(sign_extension=True).step_bias == 0
     assert Mac().step_bias == 0
+    # Two 9-bit factors: five digits of a 10-bit row.
+    assert FastInner().step_bias == 512 * (1 + 4 + 16 + 64 + 256) == 174592
+    assert FastInner().presum == Operand(9)
+    assert FastInner(activation=U8).presum == Operand(10)
+    assert FastInner(activation=U8, weight=U8).presum == Operand(9, False)
 
 
 def test_the_operand_with_fewer_digits_is_recoded() -> None:
@@ -81,11 +89,11 @@ def test_accumulator_width_for_k_products(a: str, b: str, k: int, bits: int) -> 
 
 
 def test_registry_knows_each_kind_by_name() -> None:
-    assert PES == {"mac": Mac, "opt1": CarrySave}
+    assert PES == {"mac": Mac, "opt1": CarrySave, "fip": FastInner, "ffip": FreePipeline}
 
 
 @pytest.mark.parametrize("pe", FORMS[:3], ids=repr)
-def test_standalone_is_the_cell_behind_one_register(pe: ProcessingElement) -> None:
+def test_standalone_is_the_cell_behind_one_register(pe: CellElement) -> None:
     dut = pe.standalone()
     rng = np.random.default_rng(3)
     a, b = rng.integers(-128, 128, (2, 40)).tolist()

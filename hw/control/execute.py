@@ -13,7 +13,7 @@ from hw.engine.feeder import Feeder
 from hw.engine.systolic import SystolicArray
 from hw.engine.vector import VectorUnit
 from hw.isa import COMPUTE_LAYOUT, Path
-from hw.pe.base import ProcessingElement
+from hw.pe.base import CellElement
 from hw.post import PostProcessor
 
 __all__ = ["PARAMETER_WORDS", "ExecuteUnit"]
@@ -31,7 +31,7 @@ class ExecuteUnit(wiring.Component):
 
     Parameters
     ----------
-    pe : ProcessingElement
+    pe : CellElement
     rows, cols : int
         Size of the array; a word holds one byte per column.
     weight_bits : int
@@ -49,7 +49,7 @@ class ExecuteUnit(wiring.Component):
         Port of the weight memory.
     """
 
-    def __init__(self, pe: ProcessingElement, *, rows: int, cols: int, weight_bits: int) -> None:
+    def __init__(self, pe: CellElement, *, rows: int, cols: int, weight_bits: int) -> None:
         self._pe = pe
         self._rows = rows
         self._cols = cols
@@ -72,7 +72,7 @@ class ExecuteUnit(wiring.Component):
         )
 
     @property
-    def pe(self) -> ProcessingElement:
+    def pe(self) -> CellElement:
         return self._pe
 
     @property

@@ -11,11 +11,15 @@ __all__ = ["operand_beat", "result_beat"]
 
 
 def operand_beat(rows: int, cols: int, pe: ProcessingElement) -> data.StructLayout:
-    """One step k of a tile: ``a[i] = A[i, k]``, ``b[j] = B[k, j]``; `last` marks k = K - 1."""
+    """One step of a tile: ``a[i] = A[i, k]``, ``b[j] = B[k, j]``; `last` marks the last of the K.
+
+    A PE that takes g elements of K per step gets arrays of g: ``a[i][e] = A[i, g*k + e]``; the last
+    step of a K that is no multiple of g is filled with zeros.
+    """
     return data.StructLayout(
         {
-            "a": data.ArrayLayout(pe.activation.shape, rows),
-            "b": data.ArrayLayout(pe.weight.shape, cols),
+            "a": data.ArrayLayout(pe.a_beat, rows),
+            "b": data.ArrayLayout(pe.b_beat, cols),
             "last": 1,
         }
     )

@@ -13,6 +13,7 @@ runs: no cell has a second register to hold or shift its result.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -24,7 +25,8 @@ from amaranth.lib.wiring import In, Out
 from hw.delay import Delay
 from hw.emit import place
 from hw.engine.beats import operand_beat, result_beat
-from hw.pe.base import ProcessingElement
+from hw.engine.border import BorderSums
+from hw.pe.base import CellElement
 from hw.queue import TwoEntryQueue
 
 __all__ = ["ColumnEpilogue", "SystolicArray", "SystolicCell"]
@@ -34,7 +36,7 @@ TAG = data.StructLayout({"valid": 1, "first": 1, "last": 1})
 
 
 class SystolicCell(wiring.Component):
-    """One PE and the registers that pass its operands on. Latency 1 cycle, 1 MAC per cycle.
+    """One PE and the registers that pass its operands on. Latency `pe.latency`, 1 step per cycle.
 
     Members
     -------
@@ -47,12 +49,13 @@ class SystolicCell(wiring.Component):
     a_east, tag_east, b_south : Out
         The same, one cycle later.
     accumulator : Out
-        Holds a finished sum in the cycle in which ``tag_east.last`` is set.
+        Holds a finished sum in the cycle in which `done` is set.
+    done : Out(1)
     """
 
-    def __init__(self, pe: ProcessingElement) -> None:
+    def __init__(self, pe: CellElement) -> None:
         self._pe = pe
-        a, b = pe.activation.shape, pe.weight.shape
+        a, b = pe.a_step, pe.b_step
         super().__init__(
             {
                 "enable": In(1),
@@ -63,31 +66,40 @@ class SystolicCell(wiring.Component):
                 "b_south": Out(b),
                 "tag_east": Out(TAG),
                 "accumulator": Out(pe.accumulator),
+                "done": Out(1),
             }
         )
 
     @property
-    def pe(self) -> ProcessingElement:
+    def pe(self) -> CellElement:
         return self._pe
 
     def elaborate(self, platform: object) -> Any:
         m = Module()
         m.submodules.pe = pe = self._pe.create()
-        a = Signal(self._pe.activation.shape, reset_less=True)
-        b = Signal(self._pe.weight.shape, reset_less=True)
-        tag = Signal(TAG)
+        b = Signal(self._pe.b_step, reset_less=True)
+        tag, done = Signal(TAG), Signal(self._pe.latency)
         m.d.comb += [
-            pe.enable.eq(self.enable & self.tag.valid),
+            pe.enable.eq(self.enable),
+            pe.valid.eq(self.tag.valid),
             pe.first.eq(self.tag.first),
             pe.a.eq(self.a),
             pe.b.eq(self.b),
             self.accumulator.eq(pe.accumulator),
-            self.a_east.eq(a),
             self.b_south.eq(b),
             self.tag_east.eq(tag),
+            self.done.eq(done[-1]),
+            done[0].eq(tag.last),
         ]
         with m.If(self.enable):
-            m.d.sync += [a.eq(self.a), b.eq(self.b), tag.eq(self.tag)]
+            m.d.sync += [b.eq(self.b), tag.eq(self.tag), done[1:].eq(done)]
+        if self._pe.passes_operands:
+            m.d.comb += self.a_east.eq(pe.a_east)
+        else:
+            a = Signal(self._pe.a_step, reset_less=True)
+            m.d.comb += self.a_east.eq(a)
+            with m.If(self.enable):
+                m.d.sync += a.eq(self.a)
         return m
 
 
@@ -105,12 +117,16 @@ class ColumnEpilogue(wiring.Component):
     accumulator : In(ArrayLayout(pe.accumulator, rows))
     correction, correction_east : In(W), Out(W)
         Minus the sum of the tile's step biases; taken when row 0 is done, passed on a cycle later.
-        Present only where the PE has a step bias.
+        Present only where the PE has a step bias that the rows' part does not hold already.
+    row, row_east : In(W), Out(W)
+        Minus the row's part of a result, a cycle after `done`; passed on a cycle later.
+    column : In(W)
+        Minus the column's part, a cycle after row 0 is done.
     valid : Out(1)
     value : Out(W)
     """
 
-    def __init__(self, pe: ProcessingElement, *, rows: int) -> None:
+    def __init__(self, pe: CellElement, *, rows: int) -> None:
         self._pe = pe
         self._rows = rows
         ports = {
@@ -120,13 +136,18 @@ class ColumnEpilogue(wiring.Component):
             "valid": Out(1),
             "value": Out(pe.accumulator_bits),
         }
-        if pe.step_bias:
-            ports["correction"] = In(pe.accumulator_bits)
-            ports["correction_east"] = Out(pe.accumulator_bits)
+        names = []
+        if pe.correction:
+            names = [("row", "row_east")]
+            ports |= {"column": In(pe.accumulator_bits)} if pe.corrects_columns else {}
+        elif pe.step_bias:
+            names = [("correction", "correction_east")]
+        for name, name_east in names:
+            ports |= {name: In(pe.accumulator_bits), name_east: Out(pe.accumulator_bits)}
         super().__init__(ports)
 
     @property
-    def pe(self) -> ProcessingElement:
+    def pe(self) -> CellElement:
         return self._pe
 
     @property
@@ -149,11 +170,24 @@ class ColumnEpilogue(wiring.Component):
                 valid.eq((valid << 1) | self.done.any()),
             ]
         correction = Signal(pe.accumulator_bits, reset_less=True)
-        if pe.step_bias:
+        row = None
+        if pe.correction:
+            row = Signal(pe.accumulator_bits, reset_less=True)
+            m.d.comb += self.row_east.eq(row)
+            with m.If(self.enable):
+                m.d.sync += row.eq(self.row)
+            row = self.row
+            if pe.corrects_columns:
+                starts = Signal()
+                with m.If(self.enable):
+                    m.d.sync += starts.eq(self.done[0])
+                with m.If(self.enable & starts):
+                    m.d.sync += correction.eq(self.column)
+        elif pe.step_bias:
             with m.If(self.enable & self.done[0]):
                 m.d.sync += correction.eq(self.correction)
             m.d.comb += self.correction_east.eq(correction)
-        value = pe.resolve(m, taken, correction, self.enable)
+        value = pe.resolve(m, taken, correction, self.enable, row)
         m.d.comb += [self.value.eq(value), self.valid.eq(valid[-1])]
         return m
 
@@ -161,9 +195,12 @@ class ColumnEpilogue(wiring.Component):
 class SystolicArray(wiring.Component):
     """Multiplies tiles: a rows × K by K × cols product per K operand beats.
 
-    Throughput: one operand beat, that is ``rows * cols`` MACs, per cycle. A tile of K steps takes
-    ``max(K, rows)`` cycles, since each column resolves one result per cycle; a tile that is shorter
-    than `rows` waits with its last beat.
+    Throughput: one operand beat, that is ``rows * cols * pe.k_granularity`` MACs, per cycle. A tile
+    of s steps takes ``max(s, rows)`` cycles, since each column resolves one result per cycle; a tile
+    that is shorter than `rows` waits with its last beat.
+
+    A PE with a `correction` gets one more cell per row and per column at the border, which sum up
+    what all results of a row, of a column have in excess.
 
     Latency: `latency` cycles from the acceptance of a tile's last operand beat to its first result
     beat, which is followed by one result beat per cycle.
@@ -173,7 +210,7 @@ class SystolicArray(wiring.Component):
 
     Parameters
     ----------
-    pe : ProcessingElement
+    pe : CellElement
     rows, cols : int
         Size of the array; 1 × 1 is the smallest.
 
@@ -188,7 +225,7 @@ class SystolicArray(wiring.Component):
         `rows` or `cols` is below 1.
     """
 
-    def __init__(self, pe: ProcessingElement, *, rows: int, cols: int) -> None:
+    def __init__(self, pe: CellElement, *, rows: int, cols: int) -> None:
         if rows < 1 or cols < 1:
             raise ValueError(f"array must have at least 1 row and 1 column, not {rows} x {cols}")
         self._pe = pe
@@ -202,7 +239,7 @@ class SystolicArray(wiring.Component):
         )
 
     @property
-    def pe(self) -> ProcessingElement:
+    def pe(self) -> CellElement:
         return self._pe
 
     @property
@@ -228,9 +265,14 @@ class SystolicArray(wiring.Component):
         enable = queue.i.ready
 
         tag = self._admit(m, enable)
-        a, tags, b = self._skew(m, enable, tag)
-        cells = self._cells(m, platform, enable, a, tags, b)
-        columns = self._epilogues(m, platform, enable, cells)
+        a, tags = self._skew_rows(m, enable, tag)
+        b, beats_b = self._skew_columns(m, enable)
+        cells = self._cells(m, platform, enable, [self._pe.west(m, word) for word in a], tags, b)
+        if self._pe.correction:
+            row, column = self._borders(m, platform, enable, cells[0], a, tags, beats_b)
+            columns = self._epilogues(m, platform, enable, cells, row, column)
+        else:
+            columns = self._epilogues(m, platform, enable, cells)
         self._align(m, enable, columns, queue.i)
         return m
 
@@ -258,22 +300,11 @@ class SystolicArray(wiring.Component):
                 m.d.sync += busy.eq(busy - 1)
         return tag
 
-    def _skew(self, m: Any, enable: Any, tag: Any) -> tuple[list[Any], list[Any], list[Any]]:
-        """Delays row i by 1 + i cycles and column j by 1 + j cycles."""
-        payload = self.operands.payload
-
-        def delayed(name: str, word: Any, shape: Any, cycles: int) -> Any:
-            m.submodules[name] = line = Delay(shape, cycles=cycles)
-            m.d.comb += [line.enable.eq(enable), line.i.eq(word)]
-            return line.o
-
+    def _skew_rows(self, m: Any, enable: Any, tag: Any) -> tuple[list[Any], list[Any]]:
+        """Delays row i by 1 + i cycles: operands and tags."""
         a = [
-            delayed(f"skew_a_{i}", payload.a[i], self._pe.activation.shape, 1 + i)
-            for i in range(self._rows)
-        ]
-        b = [
-            delayed(f"skew_b_{j}", payload.b[j], self._pe.weight.shape, 1 + j)
-            for j in range(self._cols)
+            self._delayed(m, enable, f"skew_a_{i}", word, self._pe.a_beat, 1 + i)
+            for i, word in enumerate(self.operands.payload.a)
         ]
         # The tags have a reset, unlike the data: a stale tag would deliver a phantom result.
         tags, previous = [], tag
@@ -283,7 +314,82 @@ class SystolicArray(wiring.Component):
                 m.d.sync += stage.eq(previous)
             tags.append(stage)
             previous = stage
-        return a, tags, b
+        return a, tags
+
+    def _skew_columns(self, m: Any, enable: Any) -> tuple[list[Any], list[Any]]:
+        """Delays column j by 1 + j cycles: what the cells take, and the operands as they came."""
+        pe = self._pe
+        steps: list[Any] = []
+        beats: list[Any] = []
+        for j, word in enumerate(self.operands.payload.b):
+            early = self._delayed(m, enable, f"skew_b_{j}", word, pe.b_beat, j)
+            # The neighbour's operands have been delayed by 1 + (j - 1): they meet these.
+            entering = pe.north(m, early, beats[-1] if beats else None)
+            beat = step = Signal(pe.b_beat, name=f"beat_b_{j}", reset_less=True)
+            with m.If(enable):
+                m.d.sync += beat.eq(early)
+            if entering is not early:
+                step = Signal(pe.b_step, name=f"step_b_{j}", reset_less=True)
+                with m.If(enable):
+                    m.d.sync += step.eq(entering)
+            steps.append(step)
+            beats.append(beat)
+        return steps, beats
+
+    def _delayed(self, m: Any, enable: Any, name: str, word: Any, shape: Any, cycles: int) -> Any:
+        m.submodules[name] = line = Delay(shape, cycles=cycles)
+        m.d.comb += [line.enable.eq(enable), line.i.eq(word)]
+        return line.o
+
+    def _borders(
+        self,
+        m: Any,
+        platform: object,
+        enable: Any,
+        top: list[Any],
+        a: list[Any],
+        tags: list[Any],
+        b: list[Any],
+    ) -> tuple[Any, list[Any]]:
+        """Minus the rows' part at column 0, step biases included; minus each column's part."""
+        pe = self._pe
+        along_rows = pe.correction
+        assert along_rows is not None
+        along_columns = along_rows.model_copy(
+            update={"activation": pe.weight, "weight": pe.weight},
+        )
+        bias = pe.step_bias - along_rows.step_bias
+        m.submodules.row_sums = rows = BorderSums(along_rows, count=self._rows)
+        self._connect_border(m, enable, rows, a, tags)
+        column: list[Any] = []
+        if pe.corrects_columns:
+            bias -= along_columns.step_bias
+            along = [tags[0], *(cell.tag_east for cell in top[:-1])]
+            # Tiles follow each other every `rows` cycles: no more columns can share an adder.
+            for j in range(0, self._cols, self._rows):
+                part = slice(j, min(j + self._rows, self._cols))
+                sums = BorderSums(along_columns, count=part.stop - j)
+                m.submodules[f"column_sums_{j}"] = sums
+                self._connect_border(m, enable, sums, b[part], along[part])
+                column += [sums.value] * sums.count
+        if bias:
+            constant = Signal(pe.accumulator_bits, reset_less=True)
+            with m.If(enable):
+                m.d.sync += constant.eq(self._correction(m, enable, tags[0], bias))
+            m.d.comb += rows.constant.eq(constant)
+        return rows.value, column
+
+    def _connect_border(
+        self, m: Any, enable: Any, sums: BorderSums, pairs: list[Any], tags: list[Any]
+    ) -> None:
+        m.d.comb += sums.enable.eq(enable)
+        for n, (pair, tag) in enumerate(zip(pairs, tags, strict=True)):
+            m.d.comb += [
+                sums.pairs[n].eq(pair),
+                sums.valid[n].eq(tag.valid),
+                sums.first[n].eq(tag.first),
+                sums.last[n].eq(tag.last),
+            ]
 
     def _cells(
         self, m: Any, platform: object, enable: Any, a: Any, tags: Any, b: Any
@@ -308,7 +414,13 @@ class SystolicArray(wiring.Component):
         return cells
 
     def _epilogues(
-        self, m: Any, platform: object, enable: Any, cells: list[list[Any]]
+        self,
+        m: Any,
+        platform: object,
+        enable: Any,
+        cells: list[list[Any]],
+        row: Any = None,
+        column: Sequence[Any] = (),
     ) -> list[Any]:
         columns: list[Any] = []
         key = (self._pe, self._rows)
@@ -316,28 +428,35 @@ class SystolicArray(wiring.Component):
         def create() -> ColumnEpilogue:
             return ColumnEpilogue(self._pe, rows=self._rows)
 
-        correction = self._correction(m, enable, cells[0][0].tag) if self._pe.step_bias else None
+        correction = None
+        if row is None and self._pe.step_bias:
+            correction = self._correction(m, enable, cells[0][0].tag, self._pe.step_bias)
         for j in range(self._cols):
-            column = place(m, platform, f"column_{j}", create, name="column", key=key)
-            m.d.comb += column.enable.eq(enable)
+            epilogue = place(m, platform, f"column_{j}", create, name="column", key=key)
+            m.d.comb += epilogue.enable.eq(enable)
             for i in range(self._rows):
                 m.d.comb += [
-                    column.done[i].eq(cells[i][j].tag_east.last),
-                    column.accumulator[i].eq(cells[i][j].accumulator),
+                    epilogue.done[i].eq(cells[i][j].done),
+                    epilogue.accumulator[i].eq(cells[i][j].accumulator),
                 ]
             if correction is not None:
-                m.d.comb += column.correction.eq(correction)
-                correction = column.correction_east
-            columns.append(column)
+                m.d.comb += epilogue.correction.eq(correction)
+                correction = epilogue.correction_east
+            if row is not None:
+                m.d.comb += epilogue.row.eq(row)
+                row = epilogue.row_east
+            if column:
+                m.d.comb += epilogue.column.eq(column[j])
+            columns.append(epilogue)
         return columns
 
-    def _correction(self, m: Any, enable: Any, tag: Any) -> Any:
+    def _correction(self, m: Any, enable: Any, tag: Any, bias: int) -> Any:
         """Minus the sum of the step biases of the tile that cell (0, 0) has finished last."""
         width = self._pe.accumulator_bits
         running = Signal(width, reset_less=True)
         total = Signal(width)
         finished = Signal(width, reset_less=True)
-        step = -self._pe.step_bias % (1 << width)
+        step = -bias % (1 << width)
         m.d.comb += total.eq((running & ~tag.first.replicate(width)) + step)
         with m.If(enable & tag.valid):
             m.d.sync += running.eq(total)

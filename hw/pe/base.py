@@ -1,8 +1,13 @@
 """The contract of every processing element (PE).
 
 A PE is four stages: *encode* an operand, *select* a product, *accumulate* it (redundantly or not),
-and *resolve* the accumulator into a number. The first three are the cell that `create` builds; the
-last is shared by a row or column of cells and is described by `resolve`.
+and *resolve* the accumulator into a number. Two families differ in who drives them:
+
+`CellElement`
+    Dense: every step takes the operands that arrive. The first three stages are the cell that
+    `CellElement.create` builds; the last is shared by a row or column of cells.
+digit elements (`hw.pe.sparse_digit`)
+    Sparse: the nonzero digits of one operand decide how many steps there are.
 """
 
 from __future__ import annotations
@@ -17,7 +22,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hw.operand import Operand
 
-__all__ = ["CellSignature", "ProcessingElement", "RegisteredCell", "accumulator_bits_for"]
+__all__ = [
+    "CellElement",
+    "CellSignature",
+    "ProcessingElement",
+    "RegisteredCell",
+    "accumulator_bits_for",
+]
 
 
 def accumulator_bits_for(activation: Operand, weight: Operand, k: int) -> int:
@@ -33,27 +44,32 @@ class CellSignature(wiring.Signature):
     Members
     -------
     enable : In(1)
-        The cell accumulates ``a * b`` at the end of this cycle.
+        Clock enable of every register.
+    valid : In(1)
+        Operands are here: the cell accumulates their product, `CellElement.latency` enabled cycles
+        later.
     first : In(1)
         The product starts a new sum: what was accumulated before is forgotten.
-    a : In(activation)
-        Activation operand.
-    b : In(weight)
-        Weight operand.
+    a, b : In(a_step), In(b_step)
+        Operands of one step.
+    a_east : Out(a_step)
+        Operands for the cell to the east, a cycle later; only where `CellElement.passes_operands`.
     accumulator : Out(layout)
         The accumulator register.
     """
 
-    def __init__(self, activation: Operand, weight: Operand, accumulator: Any) -> None:
-        super().__init__(
-            {
-                "enable": In(1),
-                "first": In(1),
-                "a": In(activation.shape),
-                "b": In(weight.shape),
-                "accumulator": Out(accumulator),
-            }
-        )
+    def __init__(self, pe: CellElement) -> None:
+        ports = {
+            "enable": In(1),
+            "valid": In(1),
+            "first": In(1),
+            "a": In(pe.a_step),
+            "b": In(pe.b_step),
+            "accumulator": Out(pe.accumulator),
+        }
+        if pe.passes_operands:
+            ports["a_east"] = Out(pe.a_step)
+        super().__init__(ports)
 
 
 class ProcessingElement(BaseModel, ABC):
@@ -66,7 +82,7 @@ class ProcessingElement(BaseModel, ABC):
     activation, weight : Operand
         Formats of the operands, written ``int8`` or ``uint8`` and the like.
     accumulator_bits : int
-        Width W of the accumulator in bits; results are exact modulo ``2**W``.
+        Width W of a result in bits; results are exact modulo ``2**W``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -74,24 +90,82 @@ class ProcessingElement(BaseModel, ABC):
     latency: ClassVar[int] = 1
     """Cycles from operands to accumulator."""
 
-    resolve_latency: ClassVar[int] = 0
-    """Registers inside `resolve`, in cycles."""
-
     k_granularity: ClassVar[int] = 1
-    """K is padded to a multiple of this."""
+    """Elements of K in one step; K is padded with zeros to a multiple of this."""
 
     kind: str
     activation: Operand = Operand(8)
     weight: Operand = Operand(8)
     accumulator_bits: int = Field(default=32, ge=4, le=64)
 
+    @property
+    def a_beat(self) -> Any:
+        """Shape of the activations of one step: one, or an array of `k_granularity`."""
+        return _beat(self.activation, self.k_granularity)
+
+    @property
+    def b_beat(self) -> Any:
+        """Shape of the weights of one step."""
+        return _beat(self.weight, self.k_granularity)
+
+    def steps(self, k: int) -> int:
+        """Operand beats of a reduction of `k` elements."""
+        return -(-k // self.k_granularity)
+
+    @abstractmethod
+    def standalone(self) -> wiring.Component:
+        """The PE by itself with its operand registers: what area and delay are measured of."""
+
+
+class CellElement(ProcessingElement):
+    """A PE that takes its operands in every step, whatever their values: ``steps(k)`` cycles."""
+
+    resolve_latency: ClassVar[int] = 0
+    """Registers inside `resolve`, in cycles."""
+
+    passes_operands: ClassVar[bool] = False
+    """Whether the cell itself makes the operands of its eastern neighbour."""
+
+    @property
+    def a_step(self) -> Any:
+        """Shape of what a cell takes from the west in one step."""
+        return self.a_beat
+
+    @property
+    def b_step(self) -> Any:
+        """Shape of what a cell takes from the north in one step."""
+        return self.b_beat
+
+    def west(self, m: Any, beat: Any) -> Any:
+        """What enters the western border of an array: `a_step`, from one row's operands."""
+        return beat
+
+    def north(self, m: Any, beat: Any, neighbour: Any) -> Any:
+        """What enters the northern border: `b_step`, from the operands of one column and of its
+        western neighbour (None for column 0)."""
+        return beat
+
+    @property
+    def correction(self) -> CellElement | None:
+        """The PE that sums up what all results of one row have in excess, if there is such a part.
+
+        It multiplies the first element of each step by the second; both are activations. The PE
+        for the columns' part has the format of the weights in both places.
+        """
+        return None
+
+    @property
+    def corrects_columns(self) -> bool:
+        """Whether hardware takes out the column's part too; otherwise it is left in the results."""
+        return False
+
     def cycles(self, k: int) -> int:
-        """Enabled cycles for one sum of `k` products: 1 MAC per cycle."""
-        return k
+        """Enabled cycles for one sum of `k` products."""
+        return self.steps(k)
 
     @property
     def step_bias(self) -> int:
-        """What each enabled cycle adds to the accumulator beside ``a * b``; `resolve` removes it."""
+        """What each step adds to the accumulator beside its products; `resolve` removes it."""
         return 0
 
     @property
@@ -104,23 +178,25 @@ class ProcessingElement(BaseModel, ABC):
         """Builds a cell with a `CellSignature`."""
 
     def standalone(self) -> wiring.Component:
-        """The PE by itself with its operand registers: what area and delay are measured of.
-
-        Neither clock enable nor neighbours: operands enter a register in every cycle.
-        """
         return RegisteredCell(self)
 
     @abstractmethod
-    def resolve(self, m: Any, accumulator: Any, correction: Any, enable: Any) -> Any:
+    def resolve(
+        self, m: Any, accumulator: Any, correction: Any, enable: Any, row: Any = None
+    ) -> Any:
         """Adds to module `m` what turns an accumulator into a W-bit number.
 
         Parameters
         ----------
         accumulator : View of `accumulator`
         correction : Value
-            W bits: minus the sum of the step biases; constant zero when `step_bias` is 0.
+            W bits to be added. Without a `correction` PE: minus the sum of the step biases. With
+            one: minus the column's part, and it comes one enabled cycle after `accumulator`.
         enable : Value
             Clock enable of the `resolve_latency` registers.
+        row : Value, optional
+            W bits to be added: minus the row's part and minus the sum of all step biases. Given
+            where the PE has a `correction` PE.
 
         Returns
         -------
@@ -129,8 +205,15 @@ class ProcessingElement(BaseModel, ABC):
         """
 
 
+def _beat(operand: Operand, elements: int) -> Any:
+    return operand.shape if elements == 1 else data.ArrayLayout(operand.shape, elements)
+
+
 class RegisteredCell(wiring.Component):
-    """A cell behind operand registers, always enabled. Latency ``1 + pe.latency`` cycles.
+    """A cell by itself, always enabled. Latency 2 cycles.
+
+    Operands pass a register before they are multiplied: the cell's own where it has one
+    (``pe.latency`` of 2), else one of this component.
 
     Members
     -------
@@ -142,33 +225,29 @@ class RegisteredCell(wiring.Component):
         The accumulator register.
     """
 
-    def __init__(self, pe: ProcessingElement) -> None:
+    def __init__(self, pe: CellElement) -> None:
         self._pe = pe
         super().__init__(
             {
                 "first": In(1),
-                "a": In(pe.activation.shape),
-                "b": In(pe.weight.shape),
+                "a": In(pe.a_step),
+                "b": In(pe.b_step),
                 "accumulator": Out(pe.accumulator),
             }
         )
 
     @property
-    def pe(self) -> ProcessingElement:
+    def pe(self) -> CellElement:
         return self._pe
 
     def elaborate(self, platform: object) -> Any:
         m = Module()
         m.submodules.cell = cell = self._pe.create()
-        a = Signal(self._pe.activation.shape, reset_less=True)
-        b = Signal(self._pe.weight.shape, reset_less=True)
-        first = Signal(reset_less=True)
-        m.d.sync += [a.eq(self.a), b.eq(self.b), first.eq(self.first)]
-        m.d.comb += [
-            cell.enable.eq(1),
-            cell.first.eq(first),
-            cell.a.eq(a),
-            cell.b.eq(b),
-            self.accumulator.eq(cell.accumulator),
-        ]
+        m.d.comb += [cell.enable.eq(1), cell.valid.eq(1), self.accumulator.eq(cell.accumulator)]
+        for port, own in ((cell.a, self.a), (cell.b, self.b), (cell.first, self.first)):
+            word = own
+            if self._pe.latency == 1:
+                word = Signal.like(own, reset_less=True)
+                m.d.sync += word.eq(own)
+            m.d.comb += port.eq(word)
         return m

@@ -25,12 +25,12 @@ from amaranth.lib import data, wiring
 from hw.compress import Addend, compress
 from hw.digits import BoothSelect, booth_digit_count, booth_select
 from hw.operand import Operand
-from hw.pe.base import CellSignature, ProcessingElement
+from hw.pe.base import CellElement, CellSignature
 
-__all__ = ["CarrySave", "CarrySaveCell"]
+__all__ = ["CarrySave", "CarrySaveCell", "accumulate_rows", "product_bias", "product_rows"]
 
 
-class CarrySave(ProcessingElement):
+class CarrySave(CellElement):
     """Carry-save PE. Latency 1 cycle, 1 MAC per cycle, resolve 1 cycle.
 
     Attributes
@@ -69,15 +69,14 @@ class CarrySave(ProcessingElement):
     def step_bias(self) -> int:
         if self.sign_extension:
             return 0
-        return sum(
-            1 << (self.multiplicand.signed_bits + 2 * i)
-            for i in range(booth_digit_count(self.multiplier))
-        )
+        return product_bias(self.multiplier, self.multiplicand)
 
     def create(self) -> CarrySaveCell:
         return CarrySaveCell(self)
 
-    def resolve(self, m: Any, accumulator: Any, correction: Any, enable: Any) -> Any:
+    def resolve(
+        self, m: Any, accumulator: Any, correction: Any, enable: Any, row: Any = None
+    ) -> Any:
         addends = [Addend(accumulator.sum), Addend(accumulator.carry)]
         if self.step_bias:
             addends.append(Addend(correction))
@@ -97,9 +96,7 @@ class CarrySaveCell(wiring.Component):
 
     def __init__(self, parameters: CarrySave) -> None:
         self._parameters = parameters
-        super().__init__(
-            CellSignature(parameters.activation, parameters.weight, parameters.accumulator)
-        )
+        super().__init__(CellSignature(parameters))
 
     @property
     def parameters(self) -> CarrySave:
@@ -109,30 +106,67 @@ class CarrySaveCell(wiring.Component):
         m = Module()
         p = self._parameters
         multiplier, multiplicand = (self.b, self.a) if p.recodes_weight else (self.a, self.b)
-        selects = [
-            BoothSelect(
-                one=_named(m, f"one_{i}", select.one),
-                two=_named(m, f"two_{i}", select.two),
-                neg=_named(m, f"neg_{i}", select.neg),
-            )
-            for i, select in enumerate(booth_select(multiplier, p.multiplier))
-        ]
-        if p.sign_extension:
-            rows = _sign_extended_rows(m, selects, multiplicand, p.accumulator_bits)
-        else:
-            rows = _biased_rows(selects, multiplicand, p.multiplicand.signed_bits)
-
-        keep = ~self.first.replicate(p.accumulator_bits)
-        # A new sum forgets the old one, so the registers need no reset.
-        pair = Signal(p.accumulator, reset_less=True)
-        m.d.comb += self.accumulator.eq(pair)
-        # A row passes the recoder and the selector; the accumulator is there at once.
-        addends = [Addend(_named(m, f"row_{n}", row), arrival=1) for n, row in enumerate(rows)]
-        addends += [Addend(pair.sum & keep), Addend(pair.carry & keep)]
-        total, carry = compress(m, addends, p.accumulator_bits)
-        with m.If(self.enable):
-            m.d.sync += [pair.sum.eq(total), pair.carry.eq(carry)]
+        rows = product_rows(
+            m, multiplier, multiplicand, p.multiplier, p.multiplicand,
+            width=p.accumulator_bits, sign_extension=p.sign_extension,
+        )  # fmt: skip
+        accumulate_rows(m, self, p.accumulator, rows, self.enable & self.valid, self.first)
         return m
+
+
+def product_rows(
+    m: Any,
+    multiplier: Any,
+    multiplicand: Any,
+    multiplier_format: Operand,
+    multiplicand_format: Operand,
+    *,
+    width: int,
+    sign_extension: bool,
+) -> list[Any]:
+    """Adds to `m` the partial products of one multiplication, ready for a compressor tree.
+
+    Returns
+    -------
+    list of Value
+        Words whose sum modulo ``2**width`` is the product, plus `product_bias` where
+        `sign_extension` is false.
+    """
+    selects = [
+        BoothSelect(
+            one=_named(m, f"one_{i}", select.one),
+            two=_named(m, f"two_{i}", select.two),
+            neg=_named(m, f"neg_{i}", select.neg),
+        )
+        for i, select in enumerate(booth_select(multiplier, multiplier_format))
+    ]
+    if sign_extension:
+        return _sign_extended_rows(m, selects, multiplicand, width)
+    return _biased_rows(selects, multiplicand, multiplicand_format.signed_bits)
+
+
+def product_bias(multiplier: Operand, multiplicand: Operand) -> int:
+    """What rows without sign extension exceed their product by."""
+    return sum(
+        1 << (multiplicand.signed_bits + 2 * i) for i in range(booth_digit_count(multiplier))
+    )
+
+
+def accumulate_rows(
+    m: Any, cell: Any, layout: data.StructLayout, rows: list[Any], take: Any, first: Any
+) -> None:
+    """Adds to `m` the {sum, carry} pair of `cell` and the tree that adds `rows` to it."""
+    # A new sum forgets the old one, so the registers need no reset.
+    pair = Signal(layout, reset_less=True)
+    width = len(pair.sum)
+    m.d.comb += cell.accumulator.eq(pair)
+    keep = ~first.replicate(width)
+    # A row passes the recoder and the selector; the accumulator is there at once.
+    addends = [Addend(_named(m, f"row_{n}", row), arrival=1) for n, row in enumerate(rows)]
+    addends += [Addend(pair.sum & keep), Addend(pair.carry & keep)]
+    total, carry = compress(m, addends, width)
+    with m.If(take):
+        m.d.sync += [pair.sum.eq(total), pair.carry.eq(carry)]
 
 
 def _complemented_row(select: BoothSelect, value: Any, bits: int) -> Any:

@@ -7,12 +7,12 @@ from typing import Any, Literal
 from amaranth import Module, Signal, signed
 from amaranth.lib import data, wiring
 
-from hw.pe.base import CellSignature, ProcessingElement
+from hw.pe.base import CellElement, CellSignature
 
 __all__ = ["Mac", "MacCell"]
 
 
-class Mac(ProcessingElement):
+class Mac(CellElement):
     """Multiplier, carry-propagate adder and accumulator. Latency 1 cycle, 1 MAC per cycle."""
 
     kind: Literal["mac"] = "mac"
@@ -24,7 +24,9 @@ class Mac(ProcessingElement):
     def create(self) -> MacCell:
         return MacCell(self)
 
-    def resolve(self, m: Any, accumulator: Any, correction: Any, enable: Any) -> Any:
+    def resolve(
+        self, m: Any, accumulator: Any, correction: Any, enable: Any, row: Any = None
+    ) -> Any:
         return accumulator.sum
 
 
@@ -33,9 +35,7 @@ class MacCell(wiring.Component):
 
     def __init__(self, parameters: Mac) -> None:
         self._parameters = parameters
-        super().__init__(
-            CellSignature(parameters.activation, parameters.weight, parameters.accumulator)
-        )
+        super().__init__(CellSignature(parameters))
 
     @property
     def parameters(self) -> Mac:
@@ -47,6 +47,6 @@ class MacCell(wiring.Component):
         total = Signal(signed(self._parameters.accumulator_bits), reset_less=True)
         m.d.comb += self.accumulator.sum.eq(total)
         kept = total & ~self.first.replicate(len(total)).as_signed()
-        with m.If(self.enable):
+        with m.If(self.enable & self.valid):
             m.d.sync += total.eq(kept + self.a * self.b)
         return m

@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from hw.emit import to_verilog
 from hw.engine.systolic import SystolicArray
-from hw.pe.base import ProcessingElement
+from hw.pe.base import CellElement
 from sim.reference import Integers
 from sim.runner.library import SimulationError, native_library
 from sim.streams import Stalls, pack_fields, unpack_field
+from sim.tiles import grouped_steps
 from sim.timing.systolic import StreamTrace
 
 __all__ = ["EngineRun", "NativeEngine"]
@@ -55,7 +56,7 @@ class NativeEngine:
 
     def __init__(
         self,
-        pe: ProcessingElement,
+        pe: CellElement,
         *,
         rows: int,
         cols: int,
@@ -71,7 +72,7 @@ class NativeEngine:
         self._result_bytes = int(self._library.bitweft_result_bytes())
 
     @property
-    def pe(self) -> ProcessingElement:
+    def pe(self) -> CellElement:
         return self._pe
 
     @property
@@ -95,8 +96,8 @@ class NativeEngine:
 
         Parameters
         ----------
-        a, b : (beats, rows), (beats, cols)
-            Operand beats of all tiles, one after another.
+        a, b : (sum of lengths, rows), (sum of lengths, cols)
+            Operands of all tiles, one row per element of K.
         lengths : sequence of int
             K of each tile.
         limit : int
@@ -107,9 +108,13 @@ class NativeEngine:
         SimulationError
             The array did not deliver all results within `limit` cycles.
         """
-        beats, wanted = sum(lengths), self._rows * len(lengths)
-        if a.shape != (beats, self._rows) or b.shape != (beats, self._cols):
-            raise ValueError(f"operands must have {beats} beats, not {a.shape} and {b.shape}")
+        elements, wanted = sum(lengths), self._rows * len(lengths)
+        if a.shape != (elements, self._rows) or b.shape != (elements, self._cols):
+            raise ValueError(f"operands must have {elements} rows, not {a.shape} and {b.shape}")
+        if self._pe.k_granularity > 1:
+            a, _ = grouped_steps(a, lengths, self._pe.k_granularity)
+            b, lengths = grouped_steps(b, lengths, self._pe.k_granularity)
+        beats = len(a)
         stalls = stalls or Stalls.none(beats)
         last = np.zeros((beats, 1), np.int64)
         last[np.cumsum(lengths) - 1] = 1

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hw.pe.base import ProcessingElement
+from hw.pe.base import CellElement
 
 __all__ = ["StreamTrace", "SystolicTiming"]
 
@@ -57,29 +57,37 @@ class SystolicTiming:
         Size of the array.
     latency : int
         Cycles from the last operand beat of a tile to its first result beat, nothing stalling.
+    k_granularity : int
+        Elements of K in one operand beat.
     """
 
     rows: int
     cols: int
     latency: int
+    k_granularity: int = 1
 
     @classmethod
-    def of(cls, pe: ProcessingElement, rows: int, cols: int) -> SystolicTiming:
+    def of(cls, pe: CellElement, rows: int, cols: int) -> SystolicTiming:
         """Timing of an array of `pe`: border register, PE, multiplexer, resolve, skew, queue."""
-        return cls(rows, cols, pe.latency + pe.resolve_latency + cols + 2)
+        latency = pe.latency + pe.resolve_latency + cols + 2
+        return cls(rows, cols, latency, pe.k_granularity)
+
+    def beats(self, k: int) -> int:
+        """Operand beats of a tile of K elements."""
+        return -(-k // self.k_granularity)
 
     def tile_interval(self, k: int) -> int:
-        """Cycles from one tile to the next, both of K steps, nothing stalling."""
-        return max(k, self.rows)
+        """Cycles from one tile to the next, both of K elements, nothing stalling."""
+        return max(self.beats(k), self.rows)
 
     def gemm_cycles(self, m: int, n: int, k: int) -> int:
         """Cycles of an M × N × K GEMM on its own, nothing stalling; see `StreamTrace.total`."""
         tiles = -(-m // self.rows) * -(-n // self.cols)
-        return (tiles - 1) * self.tile_interval(k) + k - 1 + self.latency + self.rows
+        return (tiles - 1) * self.tile_interval(k) + self.beats(k) - 1 + self.latency + self.rows
 
     def utilisation(self, m: int, n: int, k: int) -> float:
         """MACs of the GEMM over what the array could do in its cycles."""
-        return m * n * k / (self.rows * self.cols * self.gemm_cycles(m, n, k))
+        return m * n * k / (self.rows * self.cols * self.k_granularity * self.gemm_cycles(m, n, k))
 
     def trace(
         self,
@@ -93,7 +101,7 @@ class SystolicTiming:
         ----------
         lengths : sequence of int
             K of each tile.
-        gaps : (sum of lengths,), optional
+        gaps : (operand beats,), optional
             Idle cycles of the producer before it offers a beat, counted from the transfer of the
             beat before. Without it the producer is never idle.
         ready : sequence of bool
@@ -104,6 +112,7 @@ class SystolicTiming:
         ValueError
             A tile is empty, a gap is negative, or the consumer is never ready.
         """
+        lengths = [self.beats(k) for k in lengths]
         beats = sum(lengths)
         idle = np.zeros(beats, np.int64) if gaps is None else np.asarray(gaps, np.int64)
         if any(k < 1 for k in lengths) or idle.shape != (beats,) or (idle < 0).any():
