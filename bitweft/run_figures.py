@@ -51,7 +51,7 @@ class Layer:
     per_cycle : int
         Operations that the unit could do in a cycle.
     cycles : int
-        From the end of the layer before it: its transfers and waiting are in it.
+        From the end of what was computed before it: its transfers and waiting are in it.
     """
 
     name: str
@@ -79,7 +79,7 @@ def planned_traffic(plan: Plan, program: Sequence[Instruction]) -> Traffic:
     }
     return Traffic(
         instructions=len(program) * INSTRUCTION_BYTES,
-        weights=plan.compulsory.weights,
+        weights=plan.compulsory.weights + plan.reread_weight_bytes,
         activations=moved["load", "fetch"],
         stored=moved["store", "spill"],
     )
@@ -104,33 +104,44 @@ def layers_of(
     predicted: npt.NDArray[np.int64],
     counted: npt.NDArray[np.int64],
 ) -> tuple[Layer, ...]:
-    """The layers that ran, given the cycles after which each computation was finished."""
+    """The layers that ran, given the cycles after which each computation was finished.
+
+    A layer that runs in patches has the cycles of all of them.
+    """
     computes = [i for i in lowered.program if isinstance(i, Compute)]
-    operators = {o.name: o for o in network.operators}
-    macs = {o.name: o.macs for o in plan.operators}
-    layers = []
+    members = (m for o in plan.operators for m in (o.stage.members if o.stage else (o,)))
+    macs = {m.name: m.macs for m in members}
+    cycles = {o.name: [0, 0] for o in network.operators}
+    on_array = dict.fromkeys(cycles, False)
+    taps = dict.fromkeys(cycles, 0)
     first, ends = 0, (0, 0)
-    for name in plan.order:
-        last = lowered.last_compute[name]
-        if last > len(counted):
+    for made in lowered.results:
+        if made.computes > len(counted):
             break
-        on_array = any(c.path == Path.ARRAY for c in computes[first:last])
-        operations = macs[name]
-        if not on_array:
-            taps = computes[first].kernel_y * computes[first].kernel_x
-            operations = taps * int(np.prod(network.tensor(operators[name].output).shape))
-        begins, ends = ends, (int(predicted[last - 1]), int(counted[last - 1]))
+        begins, last = ends, made.computes
+        ends = (int(predicted[last - 1]), int(counted[last - 1]))
+        own = computes[first:last]
+        on_array[made.operator] |= any(c.path == Path.ARRAY for c in own)
+        taps[made.operator] = own[0].kernel_y * own[0].kernel_x
+        for side in range(2):
+            cycles[made.operator][side] += ends[side] - begins[side]
+        first = last
+    layers = []
+    operators = {o.name: o for o in network.operators}
+    for name in lowered.operators:
+        if lowered.span(name)[1] > len(counted):
+            continue
+        elements = int(np.prod(network.tensor(operators[name].output).shape))
         layers.append(
             Layer(
                 name=name,
                 kind=type(operators[name]).__name__,
-                unit="array" if on_array else "lanes",
+                unit="array" if on_array[name] else "lanes",
                 macs=macs[name],
-                operations=operations,
-                per_cycle=spec.engine.cols * (spec.engine.rows if on_array else 1),
-                predicted=ends[0] - begins[0],
-                cycles=ends[1] - begins[1],
+                operations=macs[name] if on_array[name] else taps[name] * elements,
+                per_cycle=spec.engine.cols * (spec.engine.rows if on_array[name] else 1),
+                predicted=cycles[name][0],
+                cycles=cycles[name][1],
             )
         )
-        first = last
     return tuple(layers)

@@ -13,7 +13,6 @@ from hw.isa import Instruction
 from hw.spec import Spec
 from mapper.lower import Lowered, unpack_tensor
 from mapper.observe import observe
-from mapper.plan import Plan
 from sim.quantised import Network, Values
 from sim.timing.program import ProgramTiming, program_timing
 
@@ -60,10 +59,10 @@ class RunProgram:
 
     @classmethod
     def until(
-        cls, network: Network, lowered: Lowered, plan: Plan, spec: Spec, layers: Collection[str]
+        cls, network: Network, lowered: Lowered, spec: Spec, layers: Collection[str]
     ) -> RunProgram:
         """The same, stopped after the last of `layers`; results are those of `layers`."""
-        observed = observe(lowered, network, plan, spec, operators=layers, stop=True)
+        observed = observe(lowered, network, spec, operators=layers, stop=True)
         outputs = {o.name: o.output for o in network.operators}
         return cls(
             network=network,

@@ -9,6 +9,7 @@ rule                      what must hold
 schema                    every field is there, of its type and in its range, and no other
 names                     operators, tensors are unique; operands are known and listed once
 producers                 each tensor is a network input or has one producer, never both
+stages                    each patch has what its parts read, buffers do not overlap, all is computed
 operators                 the order runs every operator exactly once
 intervals                 each is within the plan, not empty, after the one before it
 precedence                an operator runs after the producers of what it reads
@@ -17,9 +18,9 @@ begins                    a produced tensor is first resident in its producer's 
 addresses                 each interval lies within the scratchpad
 overlap                   no two tensors share a byte in the same step
 copies                    what is fetched was stored or spilled in an earlier step, or is an input
-transfers                 exactly those that the intervals imply, with the tensor's bytes
+transfers                 exactly those that the intervals and stages imply, with their bytes
 compulsory                the three counts and their sum are what the transfers and operators say
-objective                 it is the bytes of all fetches and spills
+objective                 it is the bytes of fetches, spills, repeated loads and weights read again
 bound                     it is at most the objective and at most every baseline
 gap                       it is (objective - bound) / objective
 status                    optimal exactly when objective and bound agree
@@ -31,10 +32,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hw.errors import InputError
+from mapper.check_rule import Broken, BrokenRule, require
 from mapper.check_schema import PLAN, first_mismatch
+from mapper.check_stage import judge_stage
 
 __all__ = ["RULES", "Broken", "check_plan", "read_json"]
 
@@ -42,6 +45,7 @@ RULES = (
     "schema",
     "names",
     "producers",
+    "stages",
     "operators",
     "intervals",
     "precedence",
@@ -57,19 +61,6 @@ RULES = (
     "gap",
     "status",
 )
-
-
-class Broken(NamedTuple):
-    """The first rule that a plan breaks, and where: step, tensor and values."""
-
-    rule: str
-    detail: str
-
-
-class _Broken(Exception):
-    def __init__(self, rule: str, detail: str) -> None:
-        super().__init__(detail)
-        self.broken = Broken(rule, detail)
 
 
 def read_json(path: Path | str) -> Any:
@@ -116,11 +107,11 @@ def check_plan(plan: Any) -> Broken | None:
     try:
         mismatch = first_mismatch(plan, PLAN, "plan")
         if mismatch:
-            raise _Broken("schema", mismatch)
+            raise BrokenRule("schema", mismatch)
         judge = _Judge(plan)
         for rule in RULES[1:]:
             getattr(judge, rule)()
-    except _Broken as stop:
+    except BrokenRule as stop:
         return stop.broken
     return None
 
@@ -135,53 +126,76 @@ class _Judge:
         self.order: list[str] = plan["order"]
         self.maker = {name: o["name"] for o in plan["operators"] for name in o["outputs"]}
         self.step = {name: t for t, name in enumerate(self.order)}
+        self.staged = {o["name"]: o["stage"] for o in plan["operators"] if o["stage"]}
 
     def names(self) -> None:
         for kind in ("tensors", "operators"):
             for name, count in Counter(x["name"] for x in self.plan[kind]).items():
-                _require(count == 1, "names", f"{kind} must have unique names, not {name!r} twice")
+                require(count == 1, "names", f"{kind} must have unique names, not {name!r} twice")
         for o in self.plan["operators"]:
             for side in ("inputs", "outputs"):
                 for name, count in Counter(o[side]).items():
                     where = f"{side} of operator {o['name']!r}"
-                    _require(
-                        count == 1, "names", f"{where} must be listed once, not {name!r} twice"
-                    )
-                    _require(name in self.tensors, "names", f"{where} must be known, not {name!r}")
+                    require(count == 1, "names", f"{where} must be listed once, not {name!r} twice")
+                    require(name in self.tensors, "names", f"{where} must be known, not {name!r}")
+            for name in o["after"]:
+                require(
+                    name in self.ops,
+                    "names",
+                    f"after of operator {o['name']!r} must name operators, not {name!r}",
+                )
+        for name, t in self.tensors.items():
+            require(
+                t["bytes"] % t["rows"] == 0,
+                "names",
+                f"rows of tensor {name!r} must divide its {t['bytes']} bytes, not be {t['rows']}",
+            )
         for x in self.plan["transfers"]:
-            _require(
+            require(
                 x["tensor"] in self.tensors,
                 "names",
                 f"transfer at step {x['step']} must name a tensor, not {x['tensor']!r}",
             )
 
     def producers(self) -> None:
-        makers = Counter(name for o in self.plan["operators"] for name in o["outputs"])
+        makers = Counter(
+            name
+            for o in self.plan["operators"]
+            for name in {
+                *o["outputs"],
+                *(t for m in (o["stage"] or {"members": ()})["members"] for t in m["outputs"]),
+            }
+        )
         for name, t in self.tensors.items():
             want = 0 if t["network_input"] else 1
-            _require(
+            require(
                 makers[name] == want,
                 "producers",
                 f"tensor {name!r} must have {want} producers, not {makers[name]}",
             )
 
+    def stages(self) -> None:
+        for o in self.plan["operators"]:
+            if o["stage"]:
+                judge_stage(o, self.tensors)
+
     def operators(self) -> None:
         runs = Counter(self.order)
         for name in self.ops:
-            _require(
+            require(
                 runs[name] == 1,
                 "operators",
                 f"operator {name!r} must run once, not {runs[name]} times",
             )
         for t, name in enumerate(self.order):
-            _require(name in self.ops, "operators", f"step {t} must run an operator, not {name!r}")
+            require(name in self.ops, "operators", f"step {t} must run an operator, not {name!r}")
 
     def intervals(self) -> None:
         for name, t in self.tensors.items():
             before = 0
             for i in t["intervals"]:
                 first, last = i["first_step"], i["last_step"]
-                _require(
+                require(
                     before <= first < last <= len(self.order),
                     "intervals",
                     f"interval [{first}, {last}) of tensor {name!r} must be within "
@@ -193,17 +207,24 @@ class _Judge:
         for t, name in enumerate(self.order):
             for read in self.ops[name]["inputs"]:
                 made = self.step[self.maker[read]] if read in self.maker else -1
-                _require(
+                require(
                     made < t,
                     "precedence",
                     f"operator {name!r} at step {t} must run after step {made}, "
                     f"which produces {read!r}",
                 )
+            for other in self.ops[name]["after"]:
+                require(
+                    self.step[other] < t,
+                    "precedence",
+                    f"operator {name!r} at step {t} must run after {other!r} at step "
+                    f"{self.step[other]}",
+                )
 
     def residency(self) -> None:
         for t, name in enumerate(self.order):
             for operand in (*self.ops[name]["inputs"], *self.ops[name]["outputs"]):
-                _require(
+                require(
                     any(
                         i["first_step"] <= t < i["last_step"]
                         for i in self.tensors[operand]["intervals"]
@@ -217,8 +238,9 @@ class _Judge:
         for name, t in self.tensors.items():
             if name not in self.maker:
                 continue
+            # The rule before has found it resident in its producer's step.
             first, made = t["intervals"][0]["first_step"], self.step[self.maker[name]]
-            _require(
+            require(
                 first == made,
                 "begins",
                 f"tensor {name!r} must first be resident in step {made}, "
@@ -230,7 +252,7 @@ class _Judge:
         for name, t in self.tensors.items():
             for i in t["intervals"]:
                 end = i["address"] + t["bytes"]
-                _require(
+                require(
                     end <= limit,
                     "addresses",
                     f"tensor {name!r} must end within the {limit} bytes of the scratchpad in step "
@@ -246,7 +268,7 @@ class _Judge:
         for step, here in enumerate(present):
             here.sort()
             for (low, end, one), (start, _, other) in zip(here, here[1:], strict=False):
-                _require(
+                require(
                     end <= start,
                     "overlap",
                     f"in step {step} tensor {one!r} at {low} to {end} must end before "
@@ -254,80 +276,131 @@ class _Judge:
                 )
 
     def copies(self) -> None:
-        written: dict[str, int] = {}
+        whole: dict[str, int] = {}  # the step in which the last row of a tensor is written
+        rows: Counter[str] = Counter()
         for x in self.plan["transfers"]:
             if x["kind"] in ("store", "spill"):
-                written[x["tensor"]] = min(x["step"], written.get(x["tensor"], x["step"]))
+                whole[x["tensor"]] = max(x["step"], whole.get(x["tensor"], 0))
+                rows[x["tensor"]] += x["last_row"] - x["first_row"]
         for x in self.plan["transfers"]:
-            if x["kind"] == "fetch" and not self.tensors[x["tensor"]]["network_input"]:
-                copied = written.get(x["tensor"])
-                _require(
+            name = x["tensor"]
+            if x["kind"] == "fetch" and not self.tensors[name]["network_input"]:
+                copied = whole.get(name)
+                require(
                     copied is not None and copied < x["step"],
                     "copies",
-                    f"tensor {x['tensor']!r} must be stored or spilled before it is fetched at "
+                    f"tensor {name!r} must be stored or spilled before it is fetched at "
                     f"step {x['step']}, not {'never' if copied is None else f'at step {copied}'}",
                 )
+                require(
+                    rows[name] >= self.tensors[name]["rows"],
+                    "copies",
+                    f"all {self.tensors[name]['rows']} rows of tensor {name!r} must be stored "
+                    f"before it is fetched at step {x['step']}, not {rows[name]}",
+                )
+        for name, t in self.tensors.items():
+            require(
+                not t["network_output"] or rows[name] >= t["rows"],
+                "copies",
+                f"network output {name!r} must be stored, not {rows[name]} of {t['rows']} rows",
+            )
 
     def transfers(self) -> None:
-        given = Counter(
-            (x["step"], x["kind"], x["tensor"], x["bytes"]) for x in self.plan["transfers"]
-        )
+        fields = ("step", "kind", "tensor", "bytes", "first_row", "last_row")
+        given = Counter(tuple(x[f] for f in fields) for x in self.plan["transfers"])
         due = Counter(self._due())
-        for kind, step, tensor, count in sorted((k, s, t, n) for s, k, t, n in due - given):
-            raise _Broken(
-                "transfers", f"{kind} of {tensor!r} ({count} bytes) at step {step} must be listed"
-            )
-        for kind, step, tensor, count in sorted((k, s, t, n) for s, k, t, n in given - due):
-            raise _Broken(
-                "transfers",
-                f"{kind} of {tensor!r} ({count} bytes) at step {step} must not be listed: "
-                "no interval calls for it",
-            )
+        for missing, what in ((due - given, ""), (given - due, "not ")):
+            for step, kind, tensor, count, first, last in sorted(missing):
+                raise BrokenRule(
+                    "transfers",
+                    f"{kind} of {tensor!r} ({count} bytes, rows {first} to {last}) at step {step} "
+                    f"must {what}be listed{': no interval or stage calls for it' * bool(what)}",
+                )
 
-    def _due(self) -> list[tuple[int, str, str, int]]:
-        """The transfers that the intervals imply."""
+    def _due(self) -> list[tuple[int, str, str, int, int, int]]:
+        """The transfers that the intervals and stages imply."""
         due = []
+
+        def add(step: int, kind: str, name: str, first: int, last: int) -> None:
+            t = self.tensors[name]
+            due.append((step, kind, name, t["bytes"] // t["rows"] * (last - first), first, last))
+
+        streamed = set()
+        for operator, stage in self.staged.items():
+            step = self.step[operator]
+            for patch in stage["patches"]:
+                for x in patch["loads"]:
+                    streamed.add(x["tensor"])
+                    read = self.tensors[x["tensor"]]["network_input"]
+                    kind = "load" if read else "fetch"
+                    add(step, kind, x["tensor"], x["first_row"], x["last_row"])
+                for x in patch["stores"]:
+                    written = self.tensors[x["tensor"]]["network_output"]
+                    kind = "store" if written else "spill"
+                    add(step, kind, x["tensor"], x["first_row"], x["last_row"])
         for name, t in self.tensors.items():
-            intervals, count = t["intervals"], t["bytes"]
+            intervals, rows = t["intervals"], t["rows"]
+            if not intervals:
+                continue
             if name in self.maker:
                 if t["network_output"]:
-                    due.append((intervals[0]["first_step"], "store", name, count))
+                    add(intervals[0]["first_step"], "store", name, 0, rows)
+                elif name in streamed:
+                    add(intervals[0]["first_step"], "spill", name, 0, rows)
                 elif len(intervals) > 1:
-                    due.append((intervals[0]["last_step"] - 1, "spill", name, count))
+                    add(intervals[0]["last_step"] - 1, "spill", name, 0, rows)
             else:
-                due += [(i["first_step"], "load", name, count) for i in intervals[:1]]
-            due += [(i["first_step"], "fetch", name, count) for i in intervals[1:]]
+                add(intervals[0]["first_step"], "load", name, 0, rows)
+            for i in intervals[1:]:
+                add(i["first_step"], "fetch", name, 0, rows)
         return due
 
     def compulsory(self) -> None:
         given = self.plan["compulsory_bytes"]
         want = {
-            "activations_loaded": self._moved("load"),
+            "activations_loaded": sum(self._loaded().values()),
             "activations_stored": self._moved("store"),
             "weights": sum(o["weight_bytes"] for o in self.plan["operators"]),
         }
         want["total"] = sum(want.values())
         for name, count in want.items():
-            _require(
+            require(
                 given[name] == count,
                 "compulsory",
                 f"compulsory_bytes.{name} must be {count}, not {given[name]}",
             )
 
+    def _loaded(self) -> dict[str, int]:
+        """Bytes of each network input that are loaded, repetitions left out."""
+        loaded: Counter[str] = Counter()
+        for x in self.plan["transfers"]:
+            if x["kind"] == "load":
+                loaded[x["tensor"]] += x["bytes"]
+        return {name: min(count, self.tensors[name]["bytes"]) for name, count in loaded.items()}
+
     def objective(self) -> None:
-        count = self._moved("fetch", "spill")
-        _require(
+        stages = self.staged.values()
+        for field in ("recomputed_macs", "reread_weight_bytes"):
+            count = sum(stage[field] for stage in stages)
+            require(
+                self.plan[field] == count,
+                "objective",
+                f"{field} must be {count}, the sum over all stages, not {self.plan[field]}",
+            )
+        again = self._moved("load") - sum(self._loaded().values())
+        count = self._moved("fetch", "spill") + again + self.plan["reread_weight_bytes"]
+        require(
             self.plan["objective_bytes"] == count,
             "objective",
-            f"objective_bytes must be {count}, the fetches and spills, "
-            f"not {self.plan['objective_bytes']}",
+            f"objective_bytes must be {count}, the fetches, spills, repeated loads and weights "
+            f"read again, not {self.plan['objective_bytes']}",
         )
 
     def bound(self) -> None:
         bound = self.plan["bound_bytes"]
         limits = {"objective_bytes": self.plan["objective_bytes"], **self.plan["baselines"]}
         for name, count in limits.items():
-            _require(
+            require(
                 bound <= count,
                 "bound",
                 f"bound_bytes must be at most {count} ({name}), not {bound}",
@@ -336,7 +409,7 @@ class _Judge:
     def gap(self) -> None:
         objective, bound = self.plan["objective_bytes"], self.plan["bound_bytes"]
         gap = (objective - bound) / objective if objective else 0.0
-        _require(
+        require(
             abs(self.plan["gap"] - gap) <= 1e-9,
             "gap",
             f"gap must be {gap!r}, not {self.plan['gap']!r}",
@@ -345,7 +418,7 @@ class _Judge:
     def status(self) -> None:
         equal = self.plan["objective_bytes"] == self.plan["bound_bytes"]
         want = "optimal" if equal else "feasible"
-        _require(
+        require(
             self.plan["status"] == want,
             "status",
             f"status must be {want!r} for objective {self.plan['objective_bytes']} and bound "
@@ -354,11 +427,6 @@ class _Judge:
 
     def _moved(self, *kinds: str) -> int:
         return sum(x["bytes"] for x in self.plan["transfers"] if x["kind"] in kinds)
-
-
-def _require(holds: bool, rule: str, detail: str) -> None:
-    if not holds:
-        raise _Broken(rule, detail)
 
 
 def _no_constant(name: str) -> Any:

@@ -64,6 +64,13 @@ def _list(form: Form) -> Form:
     return judge
 
 
+def _or_null(form: Form) -> Form:
+    def judge(value: Any, path: str) -> str:
+        return "" if value is None else form(value, path)
+
+    return judge
+
+
 def _record(**fields: Form) -> Form:
     def judge(value: Any, path: str) -> str:
         if not isinstance(value, dict):
@@ -110,9 +117,42 @@ def _short(value: Any) -> str:
 _bytes = _integer(0)
 _positive = _integer(1)
 
+_SLICES = _list(_record(tensor=_string, first_row=_bytes, last_row=_positive))
+
+_STAGE = _record(
+    members=_list(
+        _record(
+            name=_string,
+            kind=_string,
+            inputs=_list(_string),
+            outputs=_list(_string),
+            windows=_list(
+                _or_null(
+                    _record(kernel=_positive, stride=_positive, dilation=_positive, padding=_bytes)
+                )
+            ),
+            macs=_bytes,
+            weight_bytes=_bytes,
+        )
+    ),
+    workspace=_string,
+    patches=_list(
+        _record(
+            buffers=_list(
+                _record(tensor=_string, offset=_bytes, first_row=_bytes, last_row=_positive)
+            ),
+            loads=_SLICES,
+            parts=_list(_record(operator=_string, first_row=_bytes, last_row=_positive)),
+            stores=_SLICES,
+        )
+    ),
+    recomputed_macs=_bytes,
+    reread_weight_bytes=_bytes,
+)
+
 PLAN = _record(
     format=_one_of("bitweft-plan"),
-    version=_one_of(1),
+    version=_one_of(2),
     model=_record(file=_string, sha256=_sha256),
     activation_bits=_positive,
     weight_bits=_positive,
@@ -122,6 +162,8 @@ PLAN = _record(
     objective_bytes=_bytes,
     bound_bytes=_bytes,
     gap=_fraction,
+    recomputed_macs=_bytes,
+    reread_weight_bytes=_bytes,
     compulsory_bytes=_record(
         activations_loaded=_bytes, activations_stored=_bytes, weights=_bytes, total=_bytes
     ),
@@ -138,6 +180,8 @@ PLAN = _record(
             outputs=_list(_string),
             macs=_bytes,
             weight_bytes=_bytes,
+            after=_list(_string),
+            stage=_or_null(_STAGE),
         )
     ),
     tensors=_list(
@@ -145,6 +189,7 @@ PLAN = _record(
             name=_string,
             shape=_list(_positive),
             bytes=_positive,
+            rows=_positive,
             network_input=_flag,
             network_output=_flag,
             intervals=_list(_record(first_step=_bytes, last_step=_bytes, address=_bytes)),
@@ -156,6 +201,8 @@ PLAN = _record(
             kind=_one_of("load", "fetch", "store", "spill"),
             tensor=_string,
             bytes=_positive,
+            first_row=_bytes,
+            last_row=_positive,
         )
     ),
 )

@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
+from mapper.stage import Stage, Window
+
 __all__ = ["Convolution", "Graph", "Operator", "Tensor"]
 
 
@@ -27,6 +29,11 @@ class Tensor:
         What it occupies in the scratchpad and moves over the bus.
     network_input, network_output : bool
         It starts off chip; it must end off chip.
+    rows : int
+        Equal parts that it can be cut into, the rows of an image; `bytes` is a multiple of it.
+    streamed : bool
+        A stage reads it from off chip, so it is written there although it is on chip as well. It
+        is no result of the network, yet `network_output` is set for the scheduler.
     """
 
     name: str
@@ -34,15 +41,24 @@ class Tensor:
     bytes: int
     network_input: bool = False
     network_output: bool = False
+    rows: int = 1
+    streamed: bool = False
 
     def __post_init__(self) -> None:
         if self.bytes <= 0:
             raise ValueError(f"Bytes of tensor {self.name!r} must be positive, not {self.bytes!r}")
+        if self.rows < 1 or self.bytes % self.rows:
+            raise ValueError(f"Rows of tensor {self.name!r} must divide its bytes: {self.rows}")
 
     @property
     def elements(self) -> int:
         """How many numbers it holds, padding of the layout left out."""
         return math.prod(self.shape)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return self.bytes // self.rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +116,13 @@ class Operator:
         Multiply-accumulates; 0 for operators that do not multiply matrices.
     convolution : Convolution or None
         Geometry, where the leading node is a convolution.
+    windows : tuple of Window or None
+        Which rows of each input a row of the output needs; None for all of them. Without any, the
+        operator cannot be split.
+    after : tuple of str
+        Operators that must run earlier although no tensor joins them on chip.
+    stage : Stage or None
+        How it runs in patches, if it does.
     """
 
     name: str
@@ -110,11 +133,23 @@ class Operator:
     weight_bytes: int = 0
     macs: int = 0
     convolution: Convolution | None = None
+    windows: tuple[Window | None, ...] = ()
+    after: tuple[str, ...] = ()
+    stage: Stage | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
     """Operators in a topological order (that of the file) and the tensors between them.
+
+    Attributes
+    ----------
+    name : str
+    operators : tuple of Operator
+    tensors : tuple of Tensor
+        Those that are whole in the scratchpad when an operator uses them.
+    parts : tuple of Tensor
+        Those of which stages only ever have some rows there.
 
     Raises
     ------
@@ -126,10 +161,11 @@ class Graph:
     name: str
     operators: tuple[Operator, ...]
     tensors: tuple[Tensor, ...]
+    parts: tuple[Tensor, ...] = ()
 
     def __post_init__(self) -> None:
         for kind, names in (
-            ("Tensor", [t.name for t in self.tensors]),
+            ("Tensor", [t.name for t in (*self.tensors, *self.parts)]),
             ("Operator", [o.name for o in self.operators]),
         ):
             twice = [name for name, count in Counter(names).items() if count > 1]

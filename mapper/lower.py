@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +32,22 @@ from hw.spec import Spec
 from mapper.graph import Graph, Tensor
 from mapper.graph import Operator as PlannedOperator
 from mapper.pieces import Piece, pieces_of, words_per_pixel
-from mapper.plan import Plan
-from sim.quantised import Network, Operator, Values
+from mapper.plan import Plan, Transfer
+from mapper.plan import PlannedOperator as Planned
+from mapper.stage import Slice, Stage, Window
+from sim.quantised import (
+    Add,
+    AveragePool,
+    Concat,
+    Conv,
+    MaxPool,
+    Network,
+    Operator,
+    Shuffle,
+    Values,
+)
 
-__all__ = ["Lowered", "lower", "network_graph", "pack_tensor", "unpack_tensor"]
+__all__ = ["Computed", "Lowered", "lower", "network_graph", "pack_tensor", "unpack_tensor"]
 
 _ALIGNMENT = INSTRUCTION_BYTES * FETCH_INSTRUCTIONS
 
@@ -76,6 +89,7 @@ def network_graph(network: Network, spec: Spec) -> Graph:
             bytes=tensor_bytes(t.shape, word_bytes),
             network_input=t.name in network.inputs,
             network_output=t.name in network.outputs,
+            rows=t.shape[1],
         )
         for t in network.tensors
     ]
@@ -90,9 +104,20 @@ def network_graph(network: Network, spec: Spec) -> Graph:
                 outputs=(o.output,),
                 weight_bytes=sum(len(block) for block in blocks),
                 macs=_macs(network, o),
+                windows=_windows(o),
             )
         )
     return Graph(name=network.name, operators=tuple(operators), tensors=tuple(tensors))
+
+
+class Computed(NamedTuple):
+    """Rows of an operator's result that are in the scratchpad once `computes` are finished."""
+
+    computes: int
+    operator: str
+    first_row: int
+    last_row: int
+    address: int  # of the first of them, in words
 
 
 @dataclass(frozen=True)
@@ -107,7 +132,10 @@ class Lowered:
     tensors : dict of str to int
         Byte address in memory of every tensor that is ever off chip.
     last_compute : dict of str to int
-        How many computations are finished when an operator is, by its name.
+        How many computations are finished when a step of the plan is, by its operator's name.
+    results : tuple of Computed
+        When and where each operator of the network has made which rows, in the order of the
+        program.
     weight_bytes, activation_bytes, stored_bytes : int
         What the program loads into the weight memory, into the scratchpad, and stores.
     """
@@ -116,6 +144,7 @@ class Lowered:
     image: npt.NDArray[np.uint8]
     tensors: Mapping[str, int]
     last_compute: Mapping[str, int]
+    results: tuple[Computed, ...]
     weight_bytes: int
     activation_bytes: int
     stored_bytes: int
@@ -123,6 +152,20 @@ class Lowered:
     @property
     def program_bytes(self) -> int:
         return len(self.program) * INSTRUCTION_BYTES
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """The network's operators in the order in which they are finished."""
+        return tuple(dict.fromkeys(r.operator for r in reversed(self.results)))[::-1]
+
+    def span(self, operator: str) -> tuple[int, int]:
+        """Computations that are finished when an operator's first begins and its last ends.
+
+        Within a stage, those of other members lie between them.
+        """
+        own = [n for n, r in enumerate(self.results) if r.operator == operator]
+        first = self.results[own[0] - 1].computes if own[0] else 0
+        return first, self.results[own[-1]].computes
 
 
 def lower(network: Network, plan: Plan, spec: Spec) -> Lowered:
@@ -134,9 +177,8 @@ def lower(network: Network, plan: Plan, spec: Spec) -> Lowered:
         The weights of one word of output channels do not fit into the weight memory.
     """
     builder = _Builder(network, plan, spec)
-    by_name = {o.name: o for o in network.operators}
-    for step, name in enumerate(plan.order):
-        builder.step(step, by_name[name])
+    for step in range(len(plan.order)):
+        builder.step(step)
     return builder.finish()
 
 
@@ -156,8 +198,14 @@ class _Builder:
     regions: list[tuple[int, int, int]] = field(default_factory=list)
     next_word: int = 0
     last_compute: dict[str, int] = field(default_factory=dict)
+    results: list[Computed] = field(default_factory=list)
+    held: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.operators = {o.name: o for o in self.network.operators}
+        self.planned = {o.name: o for o in self.plan.operators}
+        self.intervals = {t.name: t.intervals for t in self.plan.tensors}
         self.word_bytes = self.spec.word_bytes
         self.weight_words = self.spec.weight_buffer.bytes // self.word_bytes
         self.homes: dict[str, int] = {}
@@ -170,28 +218,87 @@ class _Builder:
                 offset += tensor_bytes(tensor.shape, self.word_bytes)
         self.home_bytes = offset
 
-    def step(self, step: int, operator: Operator) -> None:
-        before = ("load", "fetch")
-        transfers = [t for t in self.plan.transfers if t.step == step]
-        for transfer in transfers:
-            if transfer.kind in before:
-                self._move(Load, transfer.tensor, step)
-        pieces = pieces_of(self.network, operator, self.word_bytes)
-        block, address = b"", 0
+    def step(self, step: int) -> None:
+        """One step of the plan: whole tensors come, the operator or its stage runs, others go."""
+        planned = self.planned[self.plan.order[step]]
+        whole = [t for t in self.plan.transfers if t.step == step and self._is_whole(t, planned)]
+        for transfer in whole:
+            if transfer.kind in ("load", "fetch"):
+                rows = (transfer.first_row, transfer.last_row)
+                self._move(Load, transfer.tensor, rows, self._address(transfer.tensor, step))
+        resident = (t for t in (*planned.inputs, *planned.outputs))
+        self.places = {t: self._address(t, step) for t in resident}
+        self.held.clear()
+        if planned.stage is None:
+            operator = self.operators[planned.name]
+            rows = (0, self.network.tensor(operator.output).shape[1])
+            self._part(operator, rows, self._blocks(operator))
+        else:
+            self._stage(planned.stage)
+        self.last_compute[planned.name] = self.computes
+        for transfer in whole:
+            if transfer.kind not in ("load", "fetch"):
+                rows = (transfer.first_row, transfer.last_row)
+                self._move(Store, transfer.tensor, rows, self._address(transfer.tensor, step))
+
+    def _is_whole(self, transfer: Transfer, planned: Planned) -> bool:
+        """Not a slice that the stage of that step moves."""
+        if planned.stage is None:
+            return True
+        slices = (x for p in planned.stage.patches for x in (*p.loads, *p.stores))
+        return transfer.tensor not in {x.tensor for x in slices}
+
+    def _stage(self, stage: Stage) -> None:
+        space = self.places.pop(stage.workspace, 0)
+        resident = dict(self.places)
+        if not stage.reread_weight_bytes:
+            # They all fit from the begin of the weight memory on, and stay for the whole stage.
+            self.next_word = 0
+        blocks = {m.name: self._blocks(self.operators[m.name]) for m in stage.members}
+        for patch in stage.patches:
+            self.places = dict(resident)
+            for b in patch.buffers:
+                row = self._row_words(b.tensor)
+                self.places[b.tensor] = space + b.offset // self.word_bytes - b.first_row * row
+            loads = {x.tensor: x for x in patch.loads}
+            stores = {x.tensor: x for x in patch.stores}
+            for part in patch.parts:
+                operator = self.operators[part.operator]
+                for name in dict.fromkeys(operator.inputs):
+                    if name in loads:
+                        self._slice(Load, loads.pop(name))
+                if stage.reread_weight_bytes:
+                    self.held.clear()
+                self._part(operator, (part.first_row, part.last_row), blocks[operator.name])
+                if operator.output in stores:
+                    self._slice(Store, stores.pop(operator.output))
+
+    def _slice(self, kind: type[Load] | type[Store], x: Slice) -> None:
+        local = self.places[x.tensor] + x.first_row * self._row_words(x.tensor)
+        self._move(kind, x.tensor, (x.first_row, x.last_row), local)
+
+    def _blocks(self, operator: Operator) -> list[Piece]:
+        return pieces_of(self.network, operator, self.word_bytes)
+
+    def _part(self, operator: Operator, rows: tuple[int, int], pieces: list[Piece]) -> None:
+        """Some rows of an operator's output."""
         for piece in pieces:
-            # Pieces with equal blocks follow one another, so each block is loaded once.
-            if piece.block != block:
-                block, address = piece.block, self._load_block(operator, piece.block)
-            self._compute(step, operator, piece, address)
-        self.last_compute[operator.name] = self.computes
-        for transfer in transfers:
-            if transfer.kind not in before:
-                self._move(Store, transfer.tensor, step)
+            # Pieces with equal blocks follow one another. Also the block of a region without rows
+            # here is loaded: the plan counts all of an operator's weights for every part.
+            key = operator.name, piece.block
+            if key not in self.held:
+                self.held[key] = self._load_block(operator, piece.block)
+            self._compute(operator, piece, self.held[key], rows)
+        at = self.places[operator.output] + rows[0] * self._row_words(operator.output)
+        self.results.append(Computed(self.computes, operator.name, *rows, at))
+
+    def _row_words(self, tensor: str) -> int:
+        _, _, width, channels = self.network.tensor(tensor).shape
+        return width * words_per_pixel(channels, self.word_bytes)
 
     def _address(self, tensor: str, step: int) -> int:
         """Word address of a tensor that is resident in a step."""
-        planned = next(t for t in self.plan.tensors if t.name == tensor)
-        for interval in planned.intervals:
+        for interval in self.intervals[tensor]:
             if interval.first_step <= step < interval.last_step:
                 address, rest = divmod(interval.address, self.word_bytes)
                 if rest:
@@ -199,10 +306,13 @@ class _Builder:
                 return address
         raise ValueError(f"tensor {tensor!r} must be resident in step {step}")
 
-    def _move(self, kind: type[Load] | type[Store], tensor: str, step: int) -> None:
+    def _move(
+        self, kind: type[Load] | type[Store], tensor: str, rows: tuple[int, int], local: int
+    ) -> None:
         """A transfer of activations: it waits for all computations and transfers before it."""
-        words = tensor_bytes(self.network.tensor(tensor).shape, self.word_bytes) // self.word_bytes
-        self.patches.append((len(self.program), tensor, self.homes[tensor]))
+        row = self._row_words(tensor)
+        home = self.homes[tensor] + rows[0] * row * self.word_bytes
+        self.patches.append((len(self.program), tensor, home))
         self.program.append(
             kind(
                 after_load=self.loads if kind is Store else 0,
@@ -210,8 +320,8 @@ class _Builder:
                 after_store=self.stores if kind is Load else 0,
                 target=Target.SCRATCHPAD,
                 memory=0,
-                local=self._address(tensor, step),
-                words=words,
+                local=local,
+                words=(rows[1] - rows[0]) * row,
             )
         )
         if kind is Load:
@@ -245,17 +355,22 @@ class _Builder:
         self.regions.append((start, end, self.computes + 1))
         return start
 
-    def _compute(self, step: int, operator: Operator, piece: Piece, weights: int) -> None:
+    def _compute(
+        self, operator: Operator, piece: Piece, weights: int, wanted: tuple[int, int]
+    ) -> None:
         start = next(n for n, r in enumerate(self.regions) if r[0] == weights)
         after_load = self.loads
         top, bottom, left, right = piece.region
+        top, bottom = max(top, wanted[0]), min(bottom, wanted[1])
+        if top >= bottom:
+            return
         output = self.network.tensor(operator.output).shape
         rows = [(top, bottom)] if (left, right) == (0, output[2]) else [
             (row, row + 1) for row in range(top, bottom)
         ]  # fmt: skip
         for first, last in rows:
             self.program.append(
-                self._instruction(step, operator, piece, weights, after_load, first, last)
+                self._instruction(operator, piece, weights, after_load, first, last)
             )
             self.computes += 1
         region = self.regions[start]
@@ -263,7 +378,6 @@ class _Builder:
 
     def _instruction(
         self,
-        step: int,
         operator: Operator,
         piece: Piece,
         weights: int,
@@ -281,17 +395,17 @@ class _Builder:
         pad_top = piece.geometry.padding[0] - first * sy
         pad_left = piece.geometry.padding[1] - left * sx
         width = right - left
-        base = self._address(name, step)
+        base = self.places[name]
         source = base + piece.first_word - pad_top * row - pad_left * pixel
         tap_x = dx * pixel
         tap_y = dy * row - (piece.kernel[1] - 1) * dx * pixel
         in_size = (shape[1], shape[2])
         if len(operator.inputs) == 2 and piece.kernel == (1, 2) and piece.path == Path.SCALARS:
             # An addition: the second tap lies in the other tensor, at the same place.
-            tap_x = self._address(operator.inputs[1], step) - base
+            tap_x = self.places[operator.inputs[1]] - base
             dx, in_size = 0, (shape[1], shape[2])
         out_pixel = words_per_pixel(output[3], self.word_bytes)
-        destination = self._address(operator.output, step) + piece.out_word
+        destination = self.places[operator.output] + piece.out_word
         return Compute(
             after_load=after_load,
             after_store=self.stores,
@@ -346,6 +460,7 @@ class _Builder:
             image=image,
             tensors={name: homes + offset for name, offset in self.homes.items()},
             last_compute=self.last_compute,
+            results=tuple(self.results),
             weight_bytes=self.block_bytes,
             activation_bytes=sum(i.words for i in moved) * self.word_bytes,
             stored_bytes=sum(i.words for i in stored) * self.word_bytes,
@@ -355,6 +470,21 @@ class _Builder:
 def _distinct(pieces: list[Piece]) -> list[bytes]:
     """Blocks of an operator, equal ones once."""
     return list(dict.fromkeys(piece.block for piece in pieces))
+
+
+def _windows(operator: Operator) -> tuple[Window | None, ...]:
+    """Which rows of each distinct input a row of the output needs."""
+    match operator:
+        case Conv():
+            kernel = operator.weight.shape[1]
+        case MaxPool() | AveragePool():
+            kernel = operator.kernel[0]
+        case Add() | Concat() | Shuffle():
+            return tuple(Window() for _ in dict.fromkeys(operator.inputs))
+        case _:
+            return (None,)
+    geometry = operator.geometry
+    return (Window(kernel, geometry.stride[0], geometry.dilation[0], geometry.padding[0]),)
 
 
 def _macs(network: Network, operator: Operator) -> int:

@@ -16,6 +16,7 @@ from mapper.plan import Plan, Source, make_plan
 from mapper.schedule.problem import Problem
 from mapper.schedule.search import search
 from mapper.schedule.solver import Limits, Progress
+from mapper.split import split
 
 __all__ = ["Mapped", "map_graph", "map_model"]
 
@@ -105,18 +106,29 @@ def map_graph(
     budget: Budget,
     source: Source,
     *,
+    weight_memory: int | None = None,
     limits: Limits | None = None,
     on_progress: Progress | None = None,
 ) -> Mapped:
-    """Maps a graph, of which `source` says where it comes from."""
+    """Maps a graph, of which `source` says where it comes from.
+
+    Where an operator does not fit, the graph is cut into stages first, see `mapper.split`;
+    `weight_memory` is what the accelerator keeps of a stage's weights, in bytes.
+    """
     limits = limits or Limits()
+    started = time.monotonic()
     operator, need = largest_operator(graph)
     counts = {"operators": len(graph.operators), "tensors": len(graph.tensors)}
     if need > budget.bytes:
+        if on_progress is not None:
+            on_progress("splitting operators", None, None)
+        cut = split(graph, budget.bytes, weight_memory=weight_memory)
+        graph, need = (graph, need) if cut is None else (cut, 0)
+    if need > budget.bytes:
         message = (
             f"{source.file}: scratchpad must have at least {need} bytes for operator "
-            f"{operator.name!r} ({operator.kind}), not {budget.bytes}: give --scratchpad MR or "
-            "more."
+            f"{operator.name!r} ({operator.kind}), not {budget.bytes}: it cannot be split; "
+            "give --scratchpad MR or more."
         )
         summary = {
             "status": "infeasible",
@@ -130,7 +142,6 @@ def map_graph(
             "solve_seconds": 0.0,
         }
         return Mapped(graph, budget, None, message, summary)
-    started = time.monotonic()
     found = search(Problem.of(graph), budget.bytes, limits, on_progress)
     plan = make_plan(graph, found, budget.bytes, source, limits.seed)
     summary = {

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from hw.isa import INSTRUCTION_BYTES, Compute, End, Instruction, Load, Store, Target, encode
 from hw.spec import Spec
-from mapper.lower import Lowered, tensor_bytes
-from mapper.plan import Plan
+from mapper.lower import Computed, Lowered, tensor_bytes
 from sim.quantised import Network
 
 __all__ = ["Observed", "observe"]
@@ -42,7 +41,6 @@ class Observed:
 def observe(
     lowered: Lowered,
     network: Network,
-    plan: Plan,
     spec: Spec,
     *,
     operators: Collection[str],
@@ -50,20 +48,27 @@ def observe(
 ) -> Observed:
     """Adds a store after each of `operators`; with `stop` the program ends after the last of them.
 
-    The computations are the same, at the same addresses; only their time changes.
+    The computations are the same, at the same addresses; only their time changes. What a stage
+    makes in patches is stored patch by patch.
 
     Raises
     ------
     ValueError
-        An operator is not in the plan.
+        An operator is not in the network.
     """
-    unknown = set(operators) - set(plan.order)
-    if unknown or not operators:
-        raise ValueError(f"operators must be some of the plan's, not {sorted(unknown)}")
-    names = {lowered.last_compute[name]: name for name in plan.order if name in operators}
-    outputs = {o.name: o.output for o in network.operators}
-    base = -(-len(lowered.image) // _ALIGNMENT) * _ALIGNMENT
-    end, results = base, {}
+    known = {o.name: o.output for o in network.operators}
+    if not operators or not known.keys() >= set(operators):
+        unknown = sorted(set(operators) - set(known))
+        raise ValueError(f"operators must be some of the network's, not {unknown}")
+    wanted: dict[int, list[Computed]] = {}
+    for made in lowered.results:
+        if made.operator in operators:
+            wanted.setdefault(made.computes, []).append(made)
+    end = -(-len(lowered.image) // _ALIGNMENT) * _ALIGNMENT
+    results = {}
+    for name in operators:
+        results[name] = end
+        end += tensor_bytes(network.tensor(known[name]).shape, spec.word_bytes)
     program: list[Instruction] = []
     loads = computes = stores = 0
     for instruction in lowered.program:
@@ -75,25 +80,22 @@ def observe(
         loads += isinstance(instruction, Load)
         stores += isinstance(instruction, Store)
         computes += isinstance(instruction, Compute)
-        if not isinstance(instruction, Compute) or computes not in names:
+        if not isinstance(instruction, Compute) or computes not in wanted:
             continue
-        name = names.pop(computes)
-        tensor = network.tensor(outputs[name])
-        size = tensor_bytes(tensor.shape, spec.word_bytes)
-        address = _address(plan, tensor.name, plan.order.index(name))
-        program.append(
-            Store(
-                after_load=loads,
-                after_execute=computes,
-                memory=end,
-                local=address // spec.word_bytes,
-                words=size // spec.word_bytes,
+        for made in wanted.pop(computes):
+            shape = network.tensor(known[made.operator]).shape
+            row = tensor_bytes((1, 1, *shape[2:]), spec.word_bytes)
+            program.append(
+                Store(
+                    after_load=loads,
+                    after_execute=computes,
+                    memory=results[made.operator] + made.first_row * row,
+                    local=made.address,
+                    words=(made.last_row - made.first_row) * row // spec.word_bytes,
+                )
             )
-        )
-        results[name] = end
-        end += size
-        stores += 1
-        if stop and not names:
+            stores += 1
+        if stop and not wanted:
             program.append(End())
             break
     start = -(-end // _ALIGNMENT) * _ALIGNMENT
@@ -101,8 +103,3 @@ def observe(
     image[: len(lowered.image)] = lowered.image
     image[start:] = np.frombuffer(encode(program), np.uint8)
     return Observed(tuple(program), image, start, results)
-
-
-def _address(plan: Plan, tensor: str, step: int) -> int:
-    planned = next(t for t in plan.tensors if t.name == tensor)
-    return next(i.address for i in planned.intervals if i.first_step <= step < i.last_step)

@@ -2,21 +2,24 @@
 
 ``plan.json`` is described field by field in ``plan.schema.json``. Steps count from 0, one operator
 each; intervals are half-open; a load or fetch at step `t` happens just before its operator runs, a
-store or spill just after it. Nothing in the file depends on the clock, so the same input, seed and
+store or spill just after it. A stage is one step in patches and moves slices of tensors while it
+runs. Nothing in the file depends on the clock, so the same input, seed and
 options give the same bytes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any, NamedTuple
 
 from mapper.graph import Graph
-from mapper.schedule.problem import Problem, cost_of, moves_of
+from mapper.schedule.problem import Move, Problem, cost_of, moves_of
 from mapper.schedule.search import Found
+from mapper.stage import Buffer, Member, Part, Patch, Slice, Stage, Window
 
 __all__ = [
     "FORMAT",
@@ -33,7 +36,7 @@ __all__ = [
 ]
 
 FORMAT = "bitweft-plan"
-VERSION = 1
+VERSION = 2
 
 
 class Source(NamedTuple):
@@ -56,12 +59,14 @@ class Residency(NamedTuple):
 
 
 class Transfer(NamedTuple):
-    """An activation tensor over the bus: kind is load, fetch, store or spill."""
+    """Rows of an activation tensor over the bus: kind is load, fetch, store or spill."""
 
     step: int
     kind: str
     tensor: str
     bytes: int
+    first_row: int
+    last_row: int
 
 
 @dataclass(frozen=True)
@@ -75,15 +80,18 @@ class PlannedOperator:
     outputs: tuple[str, ...]
     macs: int
     weight_bytes: int
+    after: tuple[str, ...] = ()
+    stage: Stage | None = None
 
 
 @dataclass(frozen=True)
 class PlannedTensor:
-    """A tensor of the graph and when it lies where."""
+    """A tensor of the graph and when it lies where; without intervals, it never does as a whole."""
 
     name: str
     shape: tuple[int, ...]
     bytes: int
+    rows: int
     network_input: bool
     network_output: bool
     intervals: tuple[Residency, ...]
@@ -121,6 +129,16 @@ class Plan:
             return 0.0
         return (self.objective_bytes - self.bound_bytes) / self.objective_bytes
 
+    @property
+    def recomputed_macs(self) -> int:
+        """Multiply-accumulates of rows that more than one patch computes."""
+        return sum(o.stage.recomputed_macs for o in self.operators if o.stage)
+
+    @property
+    def reread_weight_bytes(self) -> int:
+        """Weights that patches load again; part of the objective."""
+        return sum(o.stage.reread_weight_bytes for o in self.operators if o.stage)
+
     def head(self) -> dict[str, Any]:
         """The part of ``plan.json`` that fits on a page."""
         return {
@@ -135,6 +153,8 @@ class Plan:
             "objective_bytes": self.objective_bytes,
             "bound_bytes": self.bound_bytes,
             "gap": self.gap,
+            "recomputed_macs": self.recomputed_macs,
+            "reread_weight_bytes": self.reread_weight_bytes,
             "compulsory_bytes": {**self.compulsory._asdict(), "total": sum(self.compulsory)},
             "budget": self.source.budget,
             "scratchpad_bytes": self.scratchpad_bytes,
@@ -146,12 +166,13 @@ class Plan:
         return {
             **self.head(),
             "order": list(self.order),
-            "operators": [asdict(o) for o in self.operators],
+            "operators": [_operator_json(o) for o in self.operators],
             "tensors": [
                 {
                     "name": t.name,
                     "shape": list(t.shape),
                     "bytes": t.bytes,
+                    "rows": t.rows,
                     "network_input": t.network_input,
                     "network_output": t.network_output,
                     "intervals": [i._asdict() for i in t.intervals],
@@ -194,6 +215,8 @@ class Plan:
                     tuple(o["outputs"]),
                     o["macs"],
                     o["weight_bytes"],
+                    tuple(o["after"]),
+                    None if o["stage"] is None else _stage_of(o["stage"]),
                 )
                 for o in content["operators"]
             ),
@@ -202,6 +225,7 @@ class Plan:
                     t["name"],
                     tuple(t["shape"]),
                     t["bytes"],
+                    t["rows"],
                     t["network_input"],
                     t["network_output"],
                     tuple(Residency(**i) for i in t["intervals"]),
@@ -214,50 +238,146 @@ class Plan:
 
 
 def make_plan(graph: Graph, found: Found, capacity: int, source: Source, seed: int = 0) -> Plan:
-    """Puts a placed schedule into the graph's names and recomputes every byte count."""
+    """Puts a placed schedule into the graph's names and recomputes every byte count.
+
+    What stages stream is the same in every schedule of the graph: it is added to the objective,
+    to the bound and to the baselines.
+    """
     problem, schedule = Problem.of(graph), found.placed.schedule
-    objective = cost_of(problem, schedule)
-    transfers = tuple(
-        Transfer(m.step, m.kind, graph.tensors[m.tensor].name, problem.sizes[m.tensor])
-        for m in moves_of(problem, schedule)
-    )
-
-    def total(kind: str) -> int:
-        return sum(t.bytes for t in transfers if t.kind == kind)
-
+    transfers = _transfers(graph, moves_of(problem, schedule), schedule.order)
+    loaded: Counter[str] = Counter()
+    moved: Counter[str] = Counter()
+    for t in transfers:
+        moved[t.kind] += t.bytes
+        if t.kind == "load":
+            loaded[t.tensor] += t.bytes
+    everything = (*graph.tensors, *graph.parts)
+    inputs = sum(min(t.bytes, loaded[t.name]) for t in everything)
+    weights = sum(o.weight_bytes for o in graph.operators)
+    reread = sum(o.stage.reread_weight_bytes for o in graph.operators if o.stage)
+    objective = moved["fetch"] + moved["spill"] + moved["load"] - inputs + reread
+    streamed = objective - cost_of(problem, schedule)
+    placed = {
+        t.name: tuple(
+            Residency(i.first, i.last, address)
+            for i, address in zip(intervals, addresses, strict=True)
+        )
+        for t, intervals, addresses in zip(
+            graph.tensors, schedule.residency, found.placed.addresses, strict=True
+        )
+    }
     return Plan(
         source=source,
-        status="optimal" if objective == found.bound else "feasible",
+        status="optimal" if objective == found.bound + streamed else "feasible",
         objective_bytes=objective,
-        bound_bytes=found.bound,
-        compulsory=Compulsory(
-            total("load"), total("store"), sum(o.weight_bytes for o in graph.operators)
-        ),
+        bound_bytes=found.bound + streamed,
+        compulsory=Compulsory(inputs, moved["store"], weights),
         scratchpad_bytes=capacity,
         seed=seed,
         order=tuple(graph.operators[o].name for o in schedule.order),
         operators=tuple(
-            PlannedOperator(o.name, o.kind, o.nodes, o.inputs, o.outputs, o.macs, o.weight_bytes)
+            PlannedOperator(
+                o.name,
+                o.kind,
+                o.nodes,
+                o.inputs,
+                o.outputs,
+                o.macs,
+                o.weight_bytes,
+                o.after,
+                o.stage,
+            )
             for o in graph.operators
-        ),
+        ),  # fmt: skip
         tensors=tuple(
             PlannedTensor(
                 name=t.name,
                 shape=t.shape,
                 bytes=t.bytes,
+                rows=t.rows,
                 network_input=t.network_input,
-                network_output=t.network_output,
-                intervals=tuple(
-                    Residency(i.first, i.last, address)
-                    for i, address in zip(intervals, addresses, strict=True)
-                ),
+                network_output=t.network_output and not t.streamed,
+                intervals=placed.get(t.name, ()),
             )
-            for t, intervals, addresses in zip(
-                graph.tensors, schedule.residency, found.placed.addresses, strict=True
-            )
+            for t in everything
         ),
         transfers=transfers,
-        baselines=found.baselines,
+        baselines={name: cost + streamed for name, cost in found.baselines.items()},
+    )
+
+
+def _transfers(graph: Graph, moves: Sequence[Move], order: Sequence[int]) -> tuple[Transfer, ...]:
+    """Everything that crosses the bus, step by step: whole tensors, and the slices of stages."""
+    before: dict[int, list[Transfer]] = {}
+    behind: dict[int, list[Transfer]] = {}
+    for m in moves:
+        t = graph.tensors[m.tensor]
+        kind = "spill" if m.kind == "store" and t.streamed else m.kind
+        side = before if kind in ("load", "fetch") else behind
+        side.setdefault(m.step, []).append(Transfer(m.step, kind, t.name, t.bytes, 0, t.rows))
+    known = {t.name: t for t in (*graph.tensors, *graph.parts)}
+    result: list[Transfer] = []
+    for step, o in enumerate(order):
+        result += before.get(step, [])
+        stage = graph.operators[o].stage
+        for patch in stage.patches if stage else ():
+            for slices, is_load in ((patch.loads, True), (patch.stores, False)):
+                for name, first, last in slices:
+                    t = known[name]
+                    if is_load:
+                        kind = "load" if t.network_input else "fetch"
+                    else:
+                        kind = "store" if t.network_output else "spill"
+                    count = (last - first) * t.row_bytes
+                    result.append(Transfer(step, kind, name, count, first, last))
+        result += behind.get(step, [])
+    return tuple(result)
+
+
+def _operator_json(operator: PlannedOperator) -> dict[str, Any]:
+    content = asdict(operator)
+    if operator.stage is not None:
+        # Named tuples would become bare lists.
+        for member, known in zip(content["stage"]["members"], operator.stage.members, strict=True):
+            member["windows"] = [None if w is None else w._asdict() for w in known.windows]
+        content["stage"]["patches"] = [
+            {
+                "buffers": [b._asdict() for b in patch.buffers],
+                "loads": [x._asdict() for x in patch.loads],
+                "parts": [p._asdict() for p in patch.parts],
+                "stores": [x._asdict() for x in patch.stores],
+            }
+            for patch in operator.stage.patches
+        ]
+    return content
+
+
+def _stage_of(content: Mapping[str, Any]) -> Stage:
+    return Stage(
+        members=tuple(
+            Member(
+                m["name"],
+                m["kind"],
+                tuple(m["inputs"]),
+                tuple(m["outputs"]),
+                tuple(None if w is None else Window(**w) for w in m["windows"]),
+                m["macs"],
+                m["weight_bytes"],
+            )
+            for m in content["members"]
+        ),
+        workspace=content["workspace"],
+        patches=tuple(
+            Patch(
+                buffers=tuple(Buffer(**b) for b in p["buffers"]),
+                loads=tuple(Slice(**x) for x in p["loads"]),
+                parts=tuple(Part(**x) for x in p["parts"]),
+                stores=tuple(Slice(**x) for x in p["stores"]),
+            )
+            for p in content["patches"]
+        ),
+        recomputed_macs=content["recomputed_macs"],
+        reread_weight_bytes=content["reread_weight_bytes"],
     )
 
 

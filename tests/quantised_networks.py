@@ -24,7 +24,7 @@ from sim.quantised import (
 )
 from sim.reference import Conv2d
 
-__all__ = ["KINDS", "random_input", "random_network", "skipping_network"]
+__all__ = ["KINDS", "deep_network", "random_input", "random_network", "skipping_network"]
 
 KINDS = (
     "conv",
@@ -185,6 +185,19 @@ def skipping_network(seed: int) -> Network:
     posts = tuple(maker.post(1, 1) for _ in range(3))
     joined = maker.add(Concat, narrow, *kept, biases=(1, 2, 3), posts=posts)
     return _network(maker, seed, (maker.conv(joined, 5),))
+
+
+def deep_network(seed: int) -> Network:
+    """Operators of all kinds on an image of many rows, with a branch that skips some of them."""
+    maker = _Maker(seed)
+    maker.shapes["x"] = (1, maker.number(16, 26), maker.number(5, 9), maker.number(1, 9))
+    x = maker.conv("x", maker.number(3, 9), same=True)
+    for kind in maker.rng.permutation(KINDS)[:6]:
+        x = maker.grow(str(kind), x)
+    skipped = maker.conv(x, 8, same=True)
+    wide = maker.conv(maker.conv(skipped, 24, same=True), 8, same=True)
+    values = {"factors": (3000, 5000), "bias": 100, "post": maker.post(1, 2.0**-13)}
+    return _network(maker, seed, (maker.grow("max", maker.add(Add, wide, skipped, **values)),))
 
 
 def _network(maker: _Maker, seed: int, outputs: tuple[str, ...]) -> Network:

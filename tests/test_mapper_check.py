@@ -255,7 +255,8 @@ def test_the_plans_are_valid_and_there_are_enough() -> None:
 
 
 def test_every_rule_has_a_mutation() -> None:
-    assert {rule for rule, _ in MUTATIONS} == set(RULES)
+    # The rule about stages is broken in a module of its own.
+    assert {rule for rule, _ in MUTATIONS} == set(RULES) - {"stages"}
 
 
 @pytest.mark.parametrize(("rule", "mutate"), MUTATIONS, ids=lambda x: getattr(x, "__name__", x))
@@ -362,8 +363,8 @@ class TestDetails:
             {"first_step": 2, "last_step": 3, "address": 6},
         ]
         plan["transfers"] += [
-            {"step": 1, "kind": "spill", "tensor": "x", "bytes": 2},
-            {"step": 2, "kind": "fetch", "tensor": "x", "bytes": 2},
+            {"step": step, "kind": kind, "tensor": "x", "bytes": 2, "first_row": 0, "last_row": 1}
+            for step, kind in ((1, "spill"), (2, "fetch"))
         ]
         plan["baselines"] = {}
         plan |= {"objective_bytes": 4, "bound_bytes": 0, "gap": 1.0, "status": "feasible"}

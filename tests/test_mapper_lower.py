@@ -13,7 +13,7 @@ import pytest
 from hw.errors import InputError
 from hw.isa import Begin, End, Load, Store, Target, decode
 from hw.spec import Spec, WeightBuffer, load_spec
-from mapper.budget import resolve_budget
+from mapper.budget import Budget, resolve_budget
 from mapper.check import check_plan
 from mapper.lower import Lowered, lower, network_graph, pack_tensor, unpack_tensor
 from mapper.mapping import map_graph
@@ -23,15 +23,26 @@ from mapper.plan import Plan, Source
 from sim.functional import Machine
 from sim.quantised import Network, Shuffle, Tensor
 from sim.quantised_run import run
-from tests.quantised_networks import KINDS, random_input, random_network, skipping_network
+from tests.quantised_networks import (
+    KINDS,
+    deep_network,
+    random_input,
+    random_network,
+    skipping_network,
+)
 
 SPECS = {name: load_spec(name) for name in ("tiny", "small")}
 
 
-def _planned(network: Network, spec: Spec, budget: str) -> Plan:
+def _mapped(network: Network, spec: Spec, budget: Budget) -> Plan | None:
+    source = Source("x", "0" * 64, 8, 8, spec.word_bytes, budget.name)
     graph = network_graph(network, spec)
-    source = Source("x", "0" * 64, 8, 8, spec.word_bytes, budget)
-    plan = map_graph(graph, resolve_budget(graph, budget), source).plan
+    weights = spec.weight_buffer.bytes
+    return map_graph(graph, budget, source, weight_memory=weights).plan
+
+
+def _planned(network: Network, spec: Spec, budget: str) -> Plan:
+    plan = _mapped(network, spec, resolve_budget(network_graph(network, spec), budget))
     assert plan is not None
     assert check_plan(json.loads(plan.text())) is None
     return plan
@@ -68,6 +79,25 @@ def test_what_is_spilled_and_fetched_is_still_right(seed: int) -> None:
     _check(network, spec, plan, seed)
 
 
+@pytest.mark.parametrize("weights", [4096, 1536])
+@pytest.mark.parametrize("seed", range(20))
+def test_operators_that_do_not_fit_run_in_patches(seed: int, weights: int) -> None:
+    network = deep_network(seed)
+    spec = SPECS["tiny"].model_copy(update={"weight_buffer": WeightBuffer(bytes=weights)})
+    graph = network_graph(network, spec)
+    need = max(graph.operand_bytes(o) for o in graph.operators)
+    plans = [
+        _mapped(network, spec, Budget("bytes", need * share // 8 // 4 * 4)) for share in (6, 4, 3)
+    ]
+    found = [plan for plan in plans if plan is not None]
+    assert found
+    for plan in found:
+        assert check_plan(json.loads(plan.text())) is None
+        assert any(o.stage for o in plan.operators)
+        assert Plan.from_json(json.loads(plan.text())) == plan
+        _check(network, spec, plan, seed)
+
+
 def test_blocks_that_return_are_loaded_once_in_a_small_weight_memory() -> None:
     # Four different matrices move the channels of this shuffle, and two of them fit at a time.
     scale = Fraction(1, 4)
@@ -102,20 +132,26 @@ def _check(network: Network, spec: Spec, plan: Plan, seed: int) -> None:
         result = unpack_tensor(machine.memory[address:], shape, spec.word_bytes)
         assert np.array_equal(result, expected[name]), name
 
-    # Every transfer of the plan is in the program once, in its order, and there is no other.
-    homes = {address: name for name, address in lowered.tensors.items()}
+    # Every transfer of the plan is in the program once, and there is no other.
     moved = [
-        ("in" if isinstance(i, Load) else "out", homes[i.memory], i.words * spec.word_bytes)
+        ("in" if isinstance(i, Load) else "out", i.memory, i.words * spec.word_bytes)
         for i in lowered.program
         if isinstance(i, Load | Store) and i.target == Target.SCRATCHPAD
     ]
+    rows = {t.name: t.bytes // t.rows for t in plan.tensors}
     wanted = [
-        ("in" if t.kind in ("load", "fetch") else "out", t.tensor, t.bytes) for t in plan.transfers
+        (
+            "in" if t.kind in ("load", "fetch") else "out",
+            lowered.tensors[t.tensor] + t.first_row * rows[t.tensor],
+            t.bytes,
+        )
+        for t in plan.transfers
     ]
     assert Counter(moved) == Counter(wanted)
     weights = [i for i in lowered.program if isinstance(i, Load) and i.target == Target.WEIGHTS]
-    assert sum(i.words for i in weights) * spec.word_bytes == plan.compulsory.weights
-    assert lowered.weight_bytes == plan.compulsory.weights
+    planned_weights = plan.compulsory.weights + plan.reread_weight_bytes
+    assert sum(i.words for i in weights) * spec.word_bytes == planned_weights
+    assert lowered.weight_bytes == planned_weights
     assert lowered.activation_bytes == sum(b for way, _, b in wanted if way == "in")
     assert lowered.stored_bytes == sum(b for way, _, b in wanted if way == "out")
 
@@ -137,7 +173,7 @@ def test_every_layer_can_be_observed(kind: str) -> None:
     expected = run(network, inputs)
     outputs = {o.name: o.output for o in network.operators}
     for names, stop in ((plan.order, False), (plan.order[:2], True), (plan.order[1:2], True)):
-        seen = observe(lowered, network, plan, spec, operators=names, stop=stop)
+        seen = observe(lowered, network, spec, operators=names, stop=stop)
         assert set(seen.results) == set(names)
         code = seen.image[seen.address :].tobytes()
         assert tuple(decode(code)) == seen.program
@@ -154,8 +190,10 @@ def test_an_unknown_layer_cannot_be_observed() -> None:
     network = random_network(1, ("conv",))
     plan = _planned(network, spec, "MR")
     lowered = lower(network, plan, spec)
-    with pytest.raises(ValueError, match=r"^operators must be some of the plan's, not \['op9'\]$"):
-        observe(lowered, network, plan, spec, operators=["op9"])
+    with pytest.raises(
+        ValueError, match=r"^operators must be some of the network's, not \['op9'\]$"
+    ):
+        observe(lowered, network, spec, operators=["op9"])
 
 
 def test_weights_that_do_not_fit_are_refused() -> None:

@@ -1,0 +1,242 @@
+"""Consecutive operators as one stage: which rows each patch computes, and where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from mapper.graph import Graph, Operator, Tensor
+from mapper.stage import Buffer, Member, Part, Patch, Slice, Stage
+
+__all__ = ["Rows", "Segment", "segment_of"]
+
+Rows = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Operators that may run as one stage.
+
+    Attributes
+    ----------
+    operators : tuple of Operator
+        In a topological order.
+    tensors : dict of str to Tensor
+        Those that they touch.
+    inputs, outputs : tuple of str
+        Tensors that come from outside and that are needed outside afterwards.
+    """
+
+    operators: tuple[Operator, ...]
+    tensors: Mapping[str, Tensor]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @cached_property
+    def most_patches(self) -> int:
+        """How many patches it may be cut into; 1 where an operator needs whole tensors."""
+        for o in self.operators:
+            if not o.windows or None in o.windows or len(o.outputs) != 1:
+                return 1
+        return max(self.tensors[t].rows for t in self.outputs)
+
+    @cached_property
+    def lives(self) -> dict[str, Rows]:
+        """Members, as positions, from the first to behind the last that touches each tensor."""
+        lives: dict[str, Rows] = {}
+        for n, o in enumerate(self.operators):
+            for t in (*o.inputs, *o.outputs):
+                lives[t] = (lives.get(t, (n, n))[0], n + 1)
+        return lives
+
+    @property
+    def macs(self) -> int:
+        return sum(o.macs for o in self.operators)
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(o.weight_bytes for o in self.operators)
+
+    def slice(self, tensor: str, patch: int, patches: int) -> Rows:
+        """The rows of an output that are one patch's own."""
+        rows = self.tensors[tensor].rows
+        return rows * patch // patches, rows * (patch + 1) // patches
+
+    def rows(
+        self, patch: int, patches: int, done: Mapping[str, int] | None = None
+    ) -> dict[str, Rows]:
+        """Rows of each tensor that a patch touches; of a produced one, those that it computes.
+
+        Of the tensors in `done`, the rows below that number are there already.
+        """
+        done = done or {}
+        need = {t: self.slice(t, patch, patches) for t in self.outputs}
+        for o in reversed(self.operators):
+            if len(o.outputs) != 1 or not o.windows:  # one patch: everything is needed
+                for t in (*o.inputs, *o.outputs):
+                    need[t] = (0, self.tensors[t].rows)
+                continue
+            first, last = need.get(o.outputs[0], (0, 0))
+            first = max(first, done.get(o.outputs[0], 0))
+            need[o.outputs[0]] = (first, max(first, last))
+            if first >= last:
+                continue
+            for t, window in zip(o.inputs, o.windows, strict=True):
+                height = self.tensors[t].rows
+                rows = (0, height) if window is None else window.rows(first, last, height)
+                need[t] = _hull(need.get(t, (0, 0)), rows)
+        return {t: need.get(t, (0, 0)) for t in self.lives}
+
+    def widest(self, patches: int) -> dict[str, int]:
+        """Rows of each tensor that a patch touches at most.
+
+        Judged by the first and last patch and, for every output, by those within whose own rows
+        are most: others touch no more, since windows reach equally far from any row.
+        """
+        sample = {0, patches - 1}
+        for t in self.outputs:
+            own = [b - a for a, b in (self.slice(t, n, patches) for n in range(patches))]
+            inside = own[1:-1] or own
+            sample.add(own.index(max(inside), min(1, len(own) - 1)) if own[1:-1] else 0)
+        most = dict.fromkeys(self.lives, 0)
+        for patch in sample:
+            for t, (first, last) in self.rows(patch, patches).items():
+                most[t] = max(most[t], last - first)
+        return most
+
+    def place(self, rows: Mapping[str, int], local: Iterable[str]) -> tuple[dict[str, int], int]:
+        """Offsets of the buffers of some tensors, and the bytes that they take: first fit."""
+        sizes = {t: rows[t] * self.tensors[t].row_bytes for t in local if rows[t]}
+        best: tuple[dict[str, int], int] | None = None
+        for order in (
+            sorted(sizes, key=lambda t: (-sizes[t], self.lives[t], t)),
+            sorted(sizes, key=lambda t: (self.lives[t], -sizes[t], t)),
+        ):
+            offsets: dict[str, int] = {}
+            for t in order:
+                begin, end = self.lives[t]
+                taken = sorted(
+                    (offsets[u], offsets[u] + sizes[u])
+                    for u in offsets
+                    if self.lives[u][0] < end and begin < self.lives[u][1]
+                )
+                at = 0
+                for low, high in taken:
+                    if at + sizes[t] <= low:
+                        break
+                    at = max(at, high)
+                offsets[t] = at
+            top = max((offsets[t] + sizes[t] for t in sizes), default=0)
+            if best is None or top < best[1]:
+                best = offsets, top
+        assert best is not None
+        return best
+
+    def stage(
+        self, patches: int, resident: Collection[str], workspace: str, weight_memory: int | None
+    ) -> tuple[Stage, int]:
+        """The stage, exactly, and the bytes of its workspace.
+
+        Parameters
+        ----------
+        patches : int
+        resident : collection of str
+            Inputs and outputs that are whole in the scratchpad; the others are streamed.
+        workspace : str
+            Name of the tensor that will hold the buffers.
+        weight_memory : int or None
+            Bytes of the memory that weights are loaded into; None when nothing is kept.
+        """
+        done = {t: 0 for t in self.outputs if t in resident}
+        touched = []
+        for patch in range(patches):
+            rows = self.rows(patch, patches, done)
+            touched.append(rows)
+            done = {t: max(n, rows[t][1]) for t, n in done.items()}
+        local = [t for t in self.lives if t not in resident]
+        most = {t: max(rows[t][1] - rows[t][0] for rows in touched) for t in local}
+        offsets, size = self.place(most, local)
+        made = tuple(
+            self._patch(n, patches, rows, offsets, resident) for n, rows in enumerate(touched)
+        )
+        # Rows below it are computed already; a row that nobody needs never is.
+        seen = {o.name: 0 for o in self.operators}
+        weights = macs = 0
+        by_name = {o.name: o for o in self.operators}
+        for name, first, last in (part for patch in made for part in patch.parts):
+            o = by_name[name]
+            again = max(0, min(last, seen[name]) - first)
+            macs += o.macs * again // self.tensors[o.outputs[0]].rows
+            seen[name] = max(seen[name], last)
+            weights += o.weight_bytes
+        held = weight_memory is not None and self.weight_bytes <= weight_memory
+        return (
+            Stage(
+                members=tuple(
+                    Member(o.name, o.kind, o.inputs, o.outputs, o.windows, o.macs, o.weight_bytes)
+                    for o in self.operators
+                ),
+                workspace=workspace if size else "",
+                patches=made,
+                recomputed_macs=macs,
+                reread_weight_bytes=0 if held else weights - self.weight_bytes,
+            ),
+            size,
+        )
+
+    def _patch(
+        self,
+        patch: int,
+        patches: int,
+        rows: Mapping[str, Rows],
+        offsets: Mapping[str, int],
+        resident: Collection[str],
+    ) -> Patch:
+        loads = [t for t in self.inputs if t not in resident]
+        stores = [t for t in self.outputs if t not in resident]
+        return Patch(
+            buffers=tuple(
+                Buffer(t, offset, *rows[t]) for t, offset in offsets.items() if _some(rows[t])
+            ),
+            loads=tuple(Slice(t, *rows[t]) for t in loads if _some(rows[t])),
+            parts=tuple(
+                Part(o.name, *rows[o.outputs[0]])
+                for o in self.operators
+                if _some(rows[o.outputs[0]])
+            ),
+            stores=tuple(
+                Slice(t, *own) for t in stores if _some(own := self.slice(t, patch, patches))
+            ),
+        )
+
+
+def segment_of(graph: Graph, operators: tuple[Operator, ...]) -> Segment:
+    """Some of a graph's operators, in a topological order, with the tensors at their border."""
+    made = {t for o in operators for t in o.outputs}
+    read = dict.fromkeys(t for o in operators for t in o.inputs)
+    inside = {o.name for o in operators}
+    outside = {t for o in graph.operators if o.name not in inside for t in o.inputs}
+    return Segment(
+        operators=operators,
+        tensors={t: graph.tensor(t) for t in (*read, *made)},
+        inputs=tuple(t for t in read if t not in made),
+        outputs=tuple(
+            t
+            for o in operators
+            for t in o.outputs
+            if t in outside or t not in read or graph.tensor(t).network_output
+        ),
+    )
+
+
+def _hull(one: Rows, other: Rows) -> Rows:
+    if one[0] >= one[1]:
+        return other
+    if other[0] >= other[1]:
+        return one
+    return min(one[0], other[0]), max(one[1], other[1])
+
+
+def _some(rows: Rows) -> bool:
+    return rows[0] < rows[1]

@@ -1,0 +1,327 @@
+"""Which operators run in patches, so that a network fits a scratchpad with the least traffic.
+
+A walk over the operators in file order cuts them into steps: an operator as it is, or a stage of
+one or more operators in patches. A tensor between steps is whole on chip, off chip, or both. The
+walk keeps the best ways to every set of such tensors (a beam), by bytes moved, then by recomputed
+multiply-accumulates, then by parts that run. Order, further spills and addresses are the scheduler's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import NamedTuple
+
+from mapper.graph import Graph, Operator, Tensor
+from mapper.segment import Segment, segment_of
+
+__all__ = ["MOST_RECOMPUTED", "split"]
+
+MOST_RECOMPUTED = 0.5
+"""Multiply-accumulates that a stage may compute again, as a share of its own."""
+
+_MOST_MEMBERS = 16
+_BEAM = 48
+
+
+class _Cost(NamedTuple):
+    """Compared in this order."""
+
+    bytes: int
+    macs: int
+    parts: int
+
+
+class _State(NamedTuple):
+    """Tensors that are needed later: whole on chip, and with a whole copy off chip."""
+
+    on: frozenset[str]
+    copies: frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Operators ``first, ..., last - 1`` in patches; one whole operator if `patches` is 0."""
+
+    first: int
+    last: int
+    patches: int
+    resident: frozenset[str]
+    room: int
+
+
+@dataclass
+class _Way:
+    cost: _Cost
+    step: _Step | None = None
+    before: _Way | None = None
+
+
+def split(
+    graph: Graph,
+    capacity: int,
+    *,
+    weight_memory: int | None = None,
+    on_progress: Callable[[float], object] | None = None,
+) -> Graph | None:
+    """The graph with operators gathered into stages so that every step fits.
+
+    Parameters
+    ----------
+    graph : Graph
+        Its operators say by their windows how they can be split.
+    capacity : int
+        Bytes of the scratchpad.
+    weight_memory : int, optional
+        Bytes of the memory for weights: a stage whose weights fit loads them once, another one
+        for every patch. Without, every patch loads them.
+    on_progress : callable, optional
+        Receives the share of the operators that are done.
+
+    Returns
+    -------
+    Graph or None
+        None if some operator does not fit however it is split.
+    """
+    walk = _Walk(graph, capacity, weight_memory)
+    steps = walk.run(on_progress or (lambda share: None))
+    return None if steps is None else _build(graph, steps, weight_memory)
+
+
+@dataclass
+class _Walk:
+    graph: Graph
+    capacity: int
+    weight_memory: int | None
+    segments: dict[tuple[int, int], Segment] = field(default_factory=dict)
+    widest: dict[tuple[int, int, int], dict[str, int]] = field(default_factory=dict)
+    totals: dict[tuple[int, int, int], dict[str, int]] = field(default_factory=dict)
+    fits: dict[tuple[int, int, int, frozenset[str]], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.uses: dict[str, list[int]] = {t.name: [] for t in self.graph.tensors}
+        for n, o in enumerate(self.graph.operators):
+            for t in o.inputs:
+                self.uses[t].append(n)
+
+    def run(self, report: Callable[[float], object]) -> list[_Step] | None:
+        count = len(self.graph.operators)
+        inputs = frozenset(t.name for t in self.graph.tensors if t.network_input)
+        ways: list[dict[_State, _Way]] = [{} for _ in range(count + 1)]
+        ways[0][_State(frozenset(), inputs)] = _Way(_Cost(0, 0, 0))
+        for first in range(count):
+            report(first / count)
+            best = sorted(ways[first].items(), key=lambda item: item[1].cost)[:_BEAM]
+            ways[first] = {}
+            for last in range(first + 1, min(first + _MOST_MEMBERS, count) + 1):
+                segment = self.segment(first, last)
+                if last > first + 1 and segment.most_patches == 1:
+                    break
+                for state, way in best:
+                    for step, after, cost in self.steps(segment, first, last, state):
+                        total = _Cost(*(a + b for a, b in zip(way.cost, cost, strict=True)))
+                        known = ways[last].get(after)
+                        if known is None or total < known.cost:
+                            ways[last][after] = _Way(total, step, way)
+        if not ways[count]:
+            return None
+        end: _Way | None = min(ways[count].values(), key=lambda w: w.cost)
+        steps = []
+        while end is not None and end.step is not None:
+            steps.append(end.step)
+            end = end.before
+        return steps[::-1]
+
+    def segment(self, first: int, last: int) -> Segment:
+        key = first, last
+        if key not in self.segments:
+            self.segments[key] = segment_of(self.graph, self.graph.operators[first:last])
+        return self.segments[key]
+
+    def steps(
+        self, segment: Segment, first: int, last: int, state: _State
+    ) -> Iterator[tuple[_Step, _State, _Cost]]:
+        """Ways to run a segment from a state, what is where afterwards, and what each costs."""
+        tensor = self.graph.tensor
+        touched = {*segment.inputs, *segment.outputs}
+        crossing = {t for t in state.on if t not in touched}
+        spare = {t for t in crossing if t in state.copies}
+        choices = [self._inputs(t, state) for t in segment.inputs]
+        choices += [self._outputs(t, last) for t in segment.outputs]
+        names = [*segment.inputs, *segment.outputs]
+        for keep in (crossing, crossing - spare) if spare else (crossing,):
+            kept = sum(tensor(t).bytes for t in keep)
+            for choice in product(*choices):
+                at = dict(zip(names, choice, strict=True))
+                resident = frozenset(t for t in names if at[t] != "off")
+                room = self.capacity - kept - sum(tensor(t).bytes for t in resident)
+                if room < 0:
+                    continue
+                patches = self._patches(segment, first, last, resident, room)
+                if patches is None:
+                    continue
+                cost = self._cost(segment, first, last, patches, at)
+                if cost is None:
+                    continue
+                later = {t for t in (*keep, *names) if any(n >= last for n in self.uses[t])}
+                later |= {t for t in state.copies if any(n >= last for n in self.uses[t])}
+                after = _State(
+                    frozenset(t for t in later if t in keep or t in resident),
+                    frozenset(
+                        t for t in later if t in state.copies or at.get(t) in ("off", "both")
+                    ),
+                )
+                yield _Step(first, last, patches, resident, room), after, cost
+
+    def _inputs(self, t: str, state: _State) -> tuple[str, ...]:
+        if t in state.on:
+            return ("on", "off") if t in state.copies else ("on",)
+        # What was produced off chip stays there: only stages read it.
+        return ("on", "off") if self.graph.tensor(t).network_input else ("off",)
+
+    def _outputs(self, t: str, last: int) -> tuple[str, ...]:
+        if self.graph.tensor(t).network_output:
+            return ("both", "off")
+        uses = [n for n in self.uses[t] if n >= last]
+        if not uses:
+            return ("on",)
+        # Both only helps where the tensor may be dropped between two uses, or streamed.
+        return ("on", "off", "both") if len(uses) > 1 or uses[-1] > last else ("on", "off")
+
+    def _patches(
+        self, segment: Segment, first: int, last: int, resident: frozenset[str], room: int
+    ) -> int | None:
+        """The least number of patches whose buffers fit into `room`; 0 if none is needed."""
+        single = last == first + 1
+        if single and len(resident) == len(segment.inputs) + len(segment.outputs):
+            return 0
+        low, high = (1 if single else 2), segment.most_patches
+        if low > high or self._need(segment, first, last, high, resident) > room:
+            return None
+        while low < high:
+            middle = (low + high) // 2
+            if self._need(segment, first, last, middle, resident) <= room:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def _need(
+        self, segment: Segment, first: int, last: int, patches: int, resident: frozenset[str]
+    ) -> int:
+        rows_key = first, last, patches
+        key = (*rows_key, resident)
+        if key not in self.fits:
+            if rows_key not in self.widest:
+                self.widest[rows_key] = segment.widest(patches)
+            local = [t for t in segment.lives if t not in resident]
+            self.fits[key] = segment.place(self.widest[rows_key], local)[1]
+        return self.fits[key]
+
+    def _cost(
+        self, segment: Segment, first: int, last: int, patches: int, at: dict[str, str]
+    ) -> _Cost | None:
+        tensor = self.graph.tensor
+        moved = sum(
+            tensor(t).bytes
+            for t in segment.outputs
+            if at[t] != "on" and not tensor(t).network_output
+        )
+        again = [t for t in segment.inputs if tensor(t).network_input and self.uses[t][0] >= first]
+        if not patches:
+            return _Cost(moved, 0, 1)
+        key = first, last, patches
+        if key not in self.totals:
+            totals = dict.fromkeys(segment.lives, 0)
+            for patch in range(patches):
+                for t, (low, high) in segment.rows(patch, patches).items():
+                    totals[t] += high - low
+            self.totals[key] = totals
+        totals = self.totals[key]
+        for t in segment.inputs:
+            if at[t] == "off":
+                loaded = totals[t] * tensor(t).row_bytes
+                moved += max(0, loaded - tensor(t).bytes) if t in again else loaded
+        macs = sum(
+            o.macs
+            * max(0, totals[o.outputs[0]] - tensor(o.outputs[0]).rows)
+            // tensor(o.outputs[0]).rows
+            for o in segment.operators
+        )
+        if macs > MOST_RECOMPUTED * segment.macs:
+            return None
+        if self.weight_memory is None or segment.weight_bytes > self.weight_memory:
+            moved += (patches - 1) * segment.weight_bytes
+        return _Cost(moved, macs, patches * len(segment.operators))
+
+
+def _build(graph: Graph, steps: list[_Step], weight_memory: int | None) -> Graph:
+    """The graph whose operators are the steps."""
+    makers: dict[str, str] = {}
+    taken = {t.name for t in graph.tensors}
+    operators: list[Operator] = []
+    workspaces: list[Tensor] = []
+    resident: set[str] = set()
+    streamed: set[str] = set()
+    for step in steps:
+        chosen = graph.operators[step.first : step.last]
+        resident |= step.resident
+        if not step.patches:
+            operators.append(chosen[0])
+            makers |= dict.fromkeys(chosen[0].outputs, chosen[0].name)
+            continue
+        segment = segment_of(graph, chosen)
+        name = chosen[0].name
+        if len(chosen) > 1:
+            name = f"{chosen[0].name} to {chosen[-1].name}"
+        space = _unused(f"workspace of {name}", taken)
+        patches = step.patches
+        stage, size = segment.stage(patches, step.resident, space, weight_memory)
+        while size > step.room and patches < segment.most_patches:
+            # Outputs of different heights may have their widest patches elsewhere than sampled.
+            patches += 1
+            stage, size = segment.stage(patches, step.resident, space, weight_memory)
+        if size:
+            workspaces.append(Tensor(name=space, shape=(size,), bytes=size))
+        off = [t for t in segment.inputs if t not in step.resident]
+        streamed.update(off)
+        operators.append(
+            Operator(
+                name=name,
+                kind=chosen[0].kind if len(chosen) == 1 else "Stage",
+                nodes=tuple(n for o in chosen for n in o.nodes),
+                inputs=tuple(t for t in segment.inputs if t in step.resident),
+                outputs=(
+                    *(t for t in segment.outputs if t in step.resident),
+                    *((space,) if size else ()),
+                ),
+                weight_bytes=segment.weight_bytes,
+                macs=segment.macs,
+                after=tuple(dict.fromkeys(makers[t] for t in off if t in makers)),
+                stage=stage,
+            )
+        )
+        makers |= dict.fromkeys((t for o in chosen for t in o.outputs), name)
+    whole = [t for t in graph.tensors if t.name in resident]
+    return Graph(
+        name=graph.name,
+        operators=tuple(operators),
+        tensors=(
+            *(
+                replace(t, network_output=True, streamed=True)
+                if t.name in streamed and not t.network_input and not t.network_output
+                else t
+                for t in whole
+            ),
+            *workspaces,
+        ),
+        parts=tuple(t for t in graph.tensors if t.name not in resident),
+    )
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "'"
+    taken.add(name)
+    return name
