@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,20 @@ from bitweft.run_figures import layers_of, planned_traffic, program_traffic
 from bitweft.run_hardware import Hardware, Progress
 from bitweft.run_plan import Infeasible, import_network, plan_network
 from bitweft.run_program import RunProgram
-from bitweft.run_result import Mismatch, NetworkRun, first_difference
+from bitweft.run_result import Mismatch, NetworkRun, Waveform, first_difference, total
+from bitweft.run_waves import WavesOf, require_layer
 from hw.errors import InputError
 from hw.limits import accelerator_conflict
 from hw.spec import Spec
-from mapper.lower import lower
+from mapper.lower import Lowered, lower
+from mapper.plan import Plan
 from mapper.quantised_model import QuantisedModel
 from mapper.schedule.solver import Limits
 from sim.quantised import Values
 from sim.quantised_run import run as run_reference
+from sim.runner.accelerator import Waves
 
-__all__ = ["Infeasible", "Mismatch", "NetworkRun", "Progress", "run_network"]
+__all__ = ["Infeasible", "Mismatch", "NetworkRun", "Progress", "WavesOf", "run_network"]
 
 Inputs = Mapping[str, npt.ArrayLike]
 
@@ -36,6 +40,7 @@ def run_network(
     seed: int = 0,
     calibration: Path | str | None = None,
     until: str | None = None,
+    waves: WavesOf | None = None,
     stalls: float = 0.0,
     host: bool = False,
     limits: Limits | None = None,
@@ -49,7 +54,8 @@ def run_network(
         ONNX, quantised; or float, which is then quantised.
     spec : Spec
     inputs : mapping of str to array, optional
-        As the model takes them; without, int8 numbers drawn from `seed`.
+        As the model takes them; without, int8 numbers drawn from `seed`. With several images
+        along the first axis each of them runs, and the result is their total.
     scratchpad : str, optional
         ``MR``, ``MH``, ``MP`` or bytes, instead of the spec's; the hardware gets as much, rounded
         up to whole words in every bank.
@@ -59,6 +65,8 @@ def run_network(
         Data for the quantisation of a float model; see `mapper.quantise.quantise`.
     until : str, optional
         The layer after which the run ends; its result is compared, and nothing after it.
+    waves : WavesOf, optional
+        A layer whose signals are written to a file while it runs, for the first image.
     stalls : float
         Probability that the memory makes the accelerator wait in a cycle.
     host : bool
@@ -84,53 +92,118 @@ def run_network(
     report("reading the model", None)
     quantised, words = import_network(Path(model), calibration, seed, host)
     network = quantised.network
-    if until is not None and until not in (names := [o.name for o in network.operators]):
-        raise InputError(
-            f"--until must be one of the layers {', '.join(map(repr, names))}, not {until!r}."
-        )
-    feeds, source = _feeds(quantised, inputs, seed)
+    for option, layer in (("until", until), ("waves", waves.layer if waves else None)):
+        if layer is not None:
+            require_layer(option, layer, [o.name for o in network.operators])
+    images, source = _images(quantised, inputs, seed)
     report("planning", None)
     plan, spec = plan_network(Path(model), network, spec, scratchpad, limits or Limits(seed=seed))
     lowered = lower(network, plan, spec)
     program = RunProgram.whole(network, lowered, spec)
+    order = plan.order
     if until is not None:
         program = RunProgram.until(network, lowered, plan, spec, [until])
-    report("computing the reference", None)
-    expected = run_reference(network, feeds)
-    hardware = Hardware(spec, lowered, stalls, seed, report)
-    counted = hardware.run(program, feeds)
-    values = program.values(counted.memory)
-    wrong = {n: int((v != expected[n]).sum()) for n, v in values.items()}
-    first = None
-    if any(wrong.values()):
-        # Again with the result of every layer stored, also of those that stay on chip.
-        last = len(plan.order) if until is None else plan.order.index(until) + 1
-        every = RunProgram.until(network, lowered, plan, spec, plan.order[:last])
-        stored = every.values(hardware.run(every, feeds).memory)
-        first = first_difference(network, plan, stored, expected)
-        first = first or first_difference(network, plan, values, expected)
-    whole = until is None
-    return NetworkRun(
-        spec=spec,
-        source=source,
+        order = order[: order.index(until) + 1]
+        if waves is not None and waves.layer not in order:
+            raise InputError(
+                f"--waves must be a layer that runs before --until ends, not {waves.layer!r}."
+            )
+
+    ready = _Ready(
+        model=quantised,
         calibration=words,
+        source=source,
         plan=plan,
-        layers=layers_of(network, plan, lowered, spec, program.finishes, counted.finishes),
+        spec=spec,
+        lowered=lowered,
+        program=program,
+        order=order,
+        until=until,
         stalls=stalls,
-        predicted=program.timing.cycles,
-        cycles=counted.cycles,
-        planned=(
-            planned_traffic(plan, program.instructions)
-            if whole
-            else program_traffic(program.instructions, spec)
-        ),
-        counted=counted.traffic,
-        compared=sum(v.size for v in values.values()),
-        mismatches=sum(wrong.values()),
-        first=first,
-        outputs=quantised.results(values) if whole else {},
-        host=quantised.host,
     )
+    runs = []
+    for number, feeds in enumerate(images):
+        image = f"image {number + 1} of {len(images)}: " if len(images) > 1 else ""
+        hardware = Hardware(spec, lowered, stalls, seed + number, _prefixed(report, image))
+        runs.append(ready.run(hardware, feeds, waves if number == 0 else None))
+    return total(runs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ready:
+    """A network, planned and lowered, that waits for images; `order` names the layers that run."""
+
+    model: QuantisedModel
+    calibration: str
+    source: str
+    plan: Plan
+    spec: Spec
+    lowered: Lowered
+    program: RunProgram
+    order: tuple[str, ...]
+    until: str | None
+    stalls: float
+
+    def run(
+        self, hardware: Hardware, feeds: Mapping[str, Values], waves: WavesOf | None
+    ) -> NetworkRun:
+        """Runs one image and compares."""
+        hardware.report("computing the reference", None)
+        expected = run_reference(self.model.network, feeds)
+        window = None if waves is None else self._window(waves)
+        counted = hardware.run(self.program, feeds, window)
+        values = self.program.values(counted.memory)
+        wrong = {n: int((v != expected[n]).sum()) for n, v in values.items()}
+        first = None
+        if any(wrong.values()):
+            first = self._first(hardware, feeds, expected)
+            first = first or first_difference(self.model.network, self.plan, values, expected)
+        whole, program = self.until is None, self.program
+        finishes = program.finishes, counted.finishes
+        waveform = None
+        if waves is not None and counted.traced is not None:
+            waveform = Waveform(waves.layer, waves.file, *counted.traced)
+        return NetworkRun(
+            spec=self.spec,
+            source=self.source,
+            calibration=self.calibration,
+            plan=self.plan,
+            layers=layers_of(self.model.network, self.plan, self.lowered, self.spec, *finishes),
+            stalls=self.stalls,
+            predicted=program.timing.cycles,
+            cycles=counted.cycles,
+            planned=(
+                planned_traffic(self.plan, program.instructions)
+                if whole
+                else program_traffic(program.instructions, self.spec)
+            ),
+            counted=counted.traffic,
+            compared=sum(v.size for v in values.values()),
+            mismatches=sum(wrong.values()),
+            first=first,
+            outputs=self.model.results(values) if whole else {},
+            host=self.model.host,
+            waveform=waveform,
+        )
+
+    def _window(self, waves: WavesOf) -> Waves:
+        """From the end of the layer before to the end of the layer itself."""
+        before = self.order[: self.order.index(waves.layer)]
+        ends = self.lowered.last_compute
+        return Waves(waves.file, ends[before[-1]] if before else 0, ends[waves.layer])
+
+    def _first(
+        self, hardware: Hardware, feeds: Mapping[str, Values], expected: Mapping[str, Values]
+    ) -> Mismatch | None:
+        """Runs again with the result of every layer stored, also of those that stay on chip."""
+        network = self.model.network
+        every = RunProgram.until(network, self.lowered, self.plan, self.spec, self.order)
+        values = every.values(hardware.run(every, feeds).memory)
+        return first_difference(network, self.plan, values, expected)
+
+
+def _prefixed(report: Progress, prefix: str) -> Progress:
+    return lambda what, done: report(prefix + what, done)
 
 
 def _require_runnable(spec: Spec) -> None:
@@ -138,12 +211,13 @@ def _require_runnable(spec: Spec) -> None:
         raise InputError(f"Spec {spec.name!r}: {conflict}.")
 
 
-def _feeds(
+def _images(
     model: QuantisedModel, inputs: Inputs | None, seed: int
-) -> tuple[dict[str, Values], str]:
+) -> tuple[list[dict[str, Values]], str]:
+    """What the network reads for each image, and where it comes from."""
     if inputs is not None:
-        return model.feeds(inputs), "given"
+        return [model.feeds(image) for image in model.images(inputs)], "given"
     rng = np.random.default_rng(seed)
     shapes = {name: model.network.tensor(name).shape for name in model.network.inputs}
     drawn = {n: rng.integers(-128, 128, shape).astype(np.int8) for n, shape in shapes.items()}
-    return drawn, f"drawn from seed {seed}: every int8 value equally likely"
+    return [drawn], f"drawn from seed {seed}: every int8 value equally likely"

@@ -14,7 +14,7 @@ from hw.control.dispatch import ErrorCode
 from hw.spec import Spec
 from mapper.lower import Lowered, pack_tensor
 from sim.quantised import Values
-from sim.runner.accelerator import MemoryModel, NativeAccelerator
+from sim.runner.accelerator import MemoryModel, NativeAccelerator, Waves
 from sim.runner.library import SimulationError
 
 __all__ = ["Counted", "Hardware", "Progress"]
@@ -38,12 +38,15 @@ class Counted:
     finishes : (computations,)
         How many cycles had passed when each computation was finished.
     traffic : Traffic
+    traced : (int, int), optional
+        Cycles in the waveform, half-open, where one was asked for.
     """
 
     memory: Bytes
     cycles: int
     finishes: npt.NDArray[np.int64]
     traffic: Traffic
+    traced: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,9 @@ class Hardware:
     seed: int
     report: Progress
 
-    def run(self, program: RunProgram, feeds: Mapping[str, Values]) -> Counted:
+    def run(
+        self, program: RunProgram, feeds: Mapping[str, Values], waves: Waves | None = None
+    ) -> Counted:
         """Puts the inputs in place and runs a program.
 
         Raises
@@ -70,7 +75,7 @@ class Hardware:
         # More than any memory of these stalls makes of it: what takes as long hangs.
         limit = round(10 * (timing.cycles + 1000) / (1 - self.stalls) ** 2)
         expected = (0, *timing.computes)
-        with NativeAccelerator(self.spec, memory) as accelerator:
+        with NativeAccelerator(self.spec, memory, waves) as accelerator:
             accelerator.memory[:] = program.image
             for name, values in feeds.items():
                 if name in self.lowered.tensors:
@@ -91,4 +96,5 @@ class Hardware:
                 )
             traffic = Traffic(*(accelerator.read(f"bytes_{name}") for name in Traffic._fields))
             cycles, finishes = accelerator.read("cycles"), accelerator.finish_cycles()
-            return Counted(accelerator.memory.copy(), cycles, finishes, traffic)
+            traced = accelerator.traced() if waves is not None else None
+            return Counted(accelerator.memory.copy(), cycles, finishes, traffic, traced)

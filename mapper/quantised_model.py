@@ -60,6 +60,32 @@ class QuantisedModel:
     outputs: tuple[Port, ...]
     host: tuple[str, ...] = ()
 
+    def images(self, arrays: Mapping[str, npt.ArrayLike]) -> list[dict[str, npt.ArrayLike]]:
+        """Arrays with several images along their first axis, cut into one set for each image.
+
+        Arrays of another shape are one image, for `feeds` to refuse.
+
+        Raises
+        ------
+        InputError
+            The inputs have different numbers of images.
+        """
+        counts = {
+            p.name: _images(np.shape(arrays[p.name]), p.shape)
+            for p in self.inputs
+            if p.name in arrays
+        }
+        if len(set(counts.values())) > 1:
+            raise InputError(
+                f"Inputs must have as many images each, not "
+                f"{', '.join(f'{n} of {name!r}' for name, n in counts.items())}."
+            )
+        count = next(iter(counts.values()), 1)
+        if count == 1:
+            return [dict(arrays)]
+        parts = {name: np.split(np.asarray(array), count) for name, array in arrays.items()}
+        return [{name: part[n] for name, part in parts.items()} for n in range(count)]
+
     def feeds(self, arrays: Mapping[str, npt.ArrayLike]) -> dict[str, Values]:
         """NHWC int8 inputs of the network for arrays as the ONNX model takes them.
 
@@ -83,7 +109,7 @@ class QuantisedModel:
         if array.shape != port.shape:
             raise InputError(
                 f"Input {port.name!r} must have shape {list(port.shape)}, "
-                f"not {list(array.shape)}: give one batch as the model takes it."
+                f"not {list(array.shape)}: give images as the model takes them."
             )
         tensor = self.network.tensor(port.tensor)
         if port.real:
@@ -119,3 +145,9 @@ class QuantisedModel:
             return steps.astype(np.float32) * np.float32(float(tensor.scale))
         integers = ordered.astype(np.int32) + port.offset
         return integers.astype(np.uint8 if port.offset else np.int8)
+
+
+def _images(shape: Shape, wanted: Shape) -> int:
+    """How many images an array has whose images have the shape `wanted`; 1 where it does not fit."""
+    fits = len(shape) == len(wanted) and shape[1:] == wanted[1:] and shape[0] and wanted
+    return shape[0] // wanted[0] if fits and shape[0] % wanted[0] == 0 else 1

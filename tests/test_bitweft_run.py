@@ -190,6 +190,51 @@ def test_a_float_model_is_quantised_first(tmp_path: Path) -> None:
     assert "random data (normal, seed 0" in " ".join(result.stdout.split())
 
 
+class TestImages:
+    def test_several_images_run_one_after_another(self, tmp_path: Path) -> None:
+        _, labels = digits().load_test_set()
+        images = np.concatenate([_image(n) for n in range(3)])
+        np.save(tmp_path / "x.npy", images)
+        summary = tmp_path / "s.json"
+        result = run(MODEL, "--spec", "tiny", "--input", tmp_path / "x.npy", "--json", summary)
+        assert result.exit_code == 0, result.output
+        assert "given, 3 images" in result.stdout
+        content = json.loads(summary.read_text())
+        each = content["images"]
+        assert len(each) == 3
+        # Without stalls the time does not depend on the data.
+        assert [image["cycles"] for image in each] == [each[0]["cycles"]] * 3
+        assert content["cycles"] == content["cycles_predicted"] == 3 * each[0]["cycles"]
+        assert [image["compared"] for image in each] == [10, 10, 10]
+        assert content["compared"] == 30
+        assert content["bytes_counted"]["activations"] == 3 * 8 * 8 * 4
+        assert content["bytes_counted"] == content["bytes_planned"]
+        done = run_network(MODEL, TINY, {"image": images})
+        (scores,) = done.outputs.values()
+        assert scores.argmax(axis=1).tolist() == list(labels[:3])
+        assert done.macs == 3 * done.images[0].macs
+        assert done.utilisation == done.images[0].utilisation
+
+    def test_the_image_of_a_mismatch_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        images = np.concatenate([_image(n) for n in range(3)])
+        calls: list[int] = []
+
+        def wrong(network: Network, inputs: Mapping[str, Any]) -> dict[str, Any]:
+            values = run_reference(network, inputs)
+            calls.append(1)
+            if len(calls) == 2:
+                values[network.outputs[0]][0, 0, 0, 4] ^= 1
+            return values
+
+        monkeypatch.setattr(bitweft.run, "run_reference", wrong)
+        done = run_network(MODEL, TINY, {"image": images})
+        assert not done.agrees
+        assert [image.agrees for image in done.images] == [True, False, True]
+        assert done.mismatches == 1
+        assert done.first is not None
+        assert done.first.coordinate == (1, 0, 0, 4)
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("words", "message"),
@@ -200,7 +245,7 @@ class TestRefusals:
             (["--input", "WIDE"], "Input 'image' must have shape [1, 1, 8, 8], not [1, 1, 9, 9]"),
             (["--input", "NAMED"], "Inputs must be 'image', not 'picture'"),
             (["--scratchpad", "lots"], "--scratchpad must be MR, MH, MP or a size"),
-            (["--until", "nowhere"], "--until must be one of the layers 'stem/conv_1'"),
+            (["--until", "nowhere"], "--until must be the name of a layer, not 'nowhere': layers"),
             (["--calibration", "f.npz"], "must be a float model for --calibration"),
             (["--json", "/proc/no/s.json"], "Output '/proc/no/s.json' must be writable"),
         ],

@@ -356,7 +356,7 @@ class TestHandMade:
             ({}, "Inputs must be 'x', not none: name them as the model does."),
             (
                 {"x": np.zeros((2, 2))},
-                "Input 'x' must have shape [1, 2], not [2, 2]: give one batch as the model takes it.",
+                "Input 'x' must have shape [1, 2], not [2, 2]: give images as the model takes them.",
             ),
             (
                 {"x": np.array([[np.nan, 0]])},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +14,19 @@ import numpy.typing as npt
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
-from bitweft.run import Infeasible, NetworkRun, run_network
+from bitweft.run import Infeasible, run_network
 from bitweft.run import Progress as Report
-from bitweft.run_figures import Layer, Traffic
+from bitweft.run_page import (
+    images_table,
+    layers_table,
+    summary,
+    totals_table,
+    verdict,
+    waves_line,
+)
+from bitweft.run_waves import staged_waves
 from hw.errors import InputError
 from hw.files import require_writable, write_text
 from hw.spec import load_spec
@@ -37,7 +45,8 @@ def run_command(
         typer.Option(
             "--input",
             metavar="X.npy",
-            help="Input as the model takes it; .npz with an array per name for several.",
+            help="Input as the model takes it, or several along the first axis, which run one "
+            "after another; .npz with an array per name for several inputs.",
             show_default="drawn from the seed",
         ),
     ] = None,
@@ -62,6 +71,17 @@ def run_command(
         str | None,
         typer.Option(metavar="LAYER", help="Stop after this layer and compare its result."),
     ] = None,
+    waves: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER",
+            help="Write a waveform (VCD) of the cycles in which this layer runs, for the first "
+            "image. Kilobytes per cycle; takes a model of its own, built once.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the waveform.")
+    ] = Path("waves"),
     host: Annotated[
         bool,
         typer.Option(
@@ -89,7 +109,7 @@ def run_command(
     accelerator = load_spec(spec)
     console = Console(highlight=False)
     try:
-        with _progress() as report:
+        with staged_waves(output, model, waves) as wanted, _progress() as report:
             done = run_network(
                 model,
                 accelerator,
@@ -98,6 +118,7 @@ def run_command(
                 seed=seed,
                 calibration=calibration,
                 until=until,
+                waves=wanted,
                 stalls=stalls,
                 host=host,
                 on_progress=report,
@@ -106,11 +127,18 @@ def run_command(
         raise _no(console, json_file, "infeasible", str(error)) from error
     except SimulationError as error:
         raise _no(console, json_file, "failed", str(error)) from error
+    if done.waveform is not None:
+        home = output / done.waveform.file.name
+        done = replace(done, waveform=replace(done.waveform, file=home))
     if json_file is not None:
-        write_text(json_file, json.dumps(_summary(done), indent=2) + "\n")
-    console.print(_layers(done.layers, model.name))
-    console.print(_totals(done))
-    console.print(Text(_verdict(done), style="bold green" if done.agrees else "bold red"))
+        write_text(json_file, json.dumps(summary(done), indent=2) + "\n")
+    console.print(layers_table(done.layers, model.name))
+    if done.images:
+        console.print(images_table(done))
+    console.print(totals_table(done))
+    if done.waveform is not None:
+        console.print(Text(waves_line(done.waveform)))
+    console.print(Text(verdict(done), style="bold green" if done.agrees else "bold red"))
     if not done.agrees:
         raise typer.Exit(1)
 
@@ -173,97 +201,3 @@ def _no(console: Console, json_file: Path | None, status: str, message: str) -> 
         content = {"status": status, "message": message}
         write_text(json_file, json.dumps(content, indent=2) + "\n")
     return typer.Exit(1)
-
-
-def _layers(layers: tuple[Layer, ...], title: str) -> Table:
-    table = Table(title=Text(title), box=None, pad_edge=False)
-    for heading in ("layer", "kind"):
-        table.add_column(heading, overflow="fold", min_width=10)
-    for heading in ("MACs", "predicted", "cycles", "utilisation"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("of", no_wrap=True)
-    for layer in layers:
-        share = layer.utilisation
-        table.add_row(
-            Text(layer.name),
-            layer.kind,
-            f"{layer.macs:,}",
-            f"{layer.predicted:,}",
-            f"{layer.cycles:,}",
-            "moves only" if share is None else f"{100 * share:.1f} %",
-            layer.unit,
-        )
-    return table
-
-
-def _totals(done: NetworkRun) -> Table:
-    table = Table(show_header=False)
-    table.add_column("what")
-    table.add_column("value", justify="right", overflow="fold")
-
-    def row(what: str, value: str) -> None:
-        table.add_row(what, Text(value))
-
-    row("input", done.source)
-    if done.calibration:
-        row("quantised with", done.calibration)
-    row("scratchpad", f"{done.plan.scratchpad_bytes:,} B ({done.plan.source.budget})")
-    row("plan", f"{done.plan.status}, {done.plan.objective_bytes:,} B spilled and fetched")
-    table.add_section()
-    row("MACs", f"{done.macs:,}")
-    if done.host:
-        row("left to the host", ", ".join(done.host))
-    row("cycles predicted" + (", without stalls" if done.stalls else ""), f"{done.predicted:,}")
-    row("cycles counted", f"{done.cycles:,}")
-    row("utilisation of the array", f"{100 * done.utilisation:.1f} %")
-    table.add_section()
-    for name in Traffic._fields:
-        planned, counted = getattr(done.planned, name), getattr(done.counted, name)
-        row(f"bytes of {name}", f"{planned:,} planned, {counted:,} counted")
-    table.add_section()
-    row("elements compared", f"{done.compared:,}")
-    row("mismatches", f"{done.mismatches:,}")
-    return table
-
-
-def _verdict(done: NetworkRun) -> str:
-    if done.agrees:
-        cycle = "no byte" if done.stalls else "no byte and no cycle"
-        return f"Hardware, plan and model agree: no element, {cycle} differs."
-    parts = []
-    if done.first is not None:
-        place = ", ".join(
-            f"{axis} {n}"
-            for axis, n in zip(("n", "y", "x", "channel"), done.first.coordinate, strict=True)
-        )
-        parts.append(
-            f"{done.mismatches:,} elements differ; the first is in layer {done.first.layer!r} at "
-            f"{place}: expected {done.first.expected}, got {done.first.actual}."
-        )
-    if done.planned != done.counted:
-        parts.append("The bytes counted are not those planned.")
-    elif not done.mismatches:
-        parts.append("The cycles counted are not those predicted.")
-    return " ".join(parts)
-
-
-def _summary(done: NetworkRun) -> dict[str, object]:
-    first = done.first
-    return {
-        "status": "agrees" if done.agrees else "differs",
-        "spec": done.spec.resolved(),
-        "input": done.source,
-        "calibration": done.calibration,
-        "plan": done.plan.head(),
-        "macs": done.macs,
-        "stalls": done.stalls,
-        "cycles_predicted": done.predicted,
-        "cycles": done.cycles,
-        "utilisation": done.utilisation,
-        "bytes_planned": done.planned._asdict(),
-        "bytes_counted": done.counted._asdict(),
-        "compared": done.compared,
-        "mismatches": done.mismatches,
-        "first_mismatch": None if first is None else vars(first),
-        "layers": [{**vars(layer), "utilisation": layer.utilisation} for layer in done.layers],
-    }

@@ -8,6 +8,9 @@
 
 #include "Vtop.h"
 #include "verilated.h"
+#if VM_TRACE
+#include "verilated_vcd_c.h"
+#endif
 
 double sc_time_stamp() { return 0; }
 
@@ -20,9 +23,43 @@ struct Burst {
     bool error;
 };
 
+// Writes the signals of the cycles between the ends of two computations; time 0 is the first.
+struct Waves {
+    bool on = false, armed = false;
+    uint32_t first = 0, last = 0;
+    int64_t from = -1, to = -1;  // cycles that are in the file; -1 when none is
+#if VM_TRACE
+    VerilatedVcdC file;
+
+    // Before a rising edge at which `computes` are finished, and after it.
+    void before(int64_t cycle, uint32_t computes) {
+        if (armed && !on && computes >= first && computes < last) {
+            on = true;
+            from = cycle;
+        }
+        if (on) file.dump(static_cast<uint64_t>(10 * (cycle - from)));
+    }
+    void after(int64_t cycle, uint32_t computes) {
+        if (!on) return;
+        file.dump(static_cast<uint64_t>(10 * (cycle - from) + 5));
+        to = cycle + 1;
+        if (computes >= last) stop();
+    }
+    void stop() {
+        if (armed) file.close();
+        armed = on = false;
+    }
+    ~Waves() { stop(); }
+#else
+    void before(int64_t, uint32_t) {}
+    void after(int64_t, uint32_t) {}
+#endif
+};
+
 struct Machine {
     VerilatedContext context;
     Vtop top{&context};
+    Waves waves;
     std::vector<uint8_t> memory;
     int64_t latency, interval;
     uint32_t stall_per_mille;
@@ -66,6 +103,7 @@ struct Machine {
         top.m_axi_bvalid = respond;
         if (respond) top.m_axi_bresp = responses.front().error ? 2 : 0;
         top.eval();
+        waves.before(cycle, computes);
 
         if (top.m_axi_arvalid && top.m_axi_arready)
             reads.push_back({top.m_axi_araddr, top.m_axi_arlen + 1u, cycle + latency,
@@ -98,6 +136,7 @@ struct Machine {
 
         top.clk = 1;
         top.eval();
+        waves.after(cycle, top.computes_finished);
         top.clk = 0;
         top.eval();
         ++cycle;
@@ -115,6 +154,12 @@ extern "C" {
 void *bitweft_open(uint64_t bytes, int64_t latency, int64_t interval, uint32_t stall_per_mille,
                    uint64_t seed, int64_t fail_burst) {
     auto *m = new Machine;
+#if VM_TRACE
+    m->context.traceEverOn(true);
+    m->top.trace(&m->waves.file, 99);
+    m->waves.file.set_time_unit("1ns");
+    m->waves.file.set_time_resolution("1ns");
+#endif
     m->memory.resize(bytes);
     m->latency = latency;
     m->interval = interval;
@@ -191,6 +236,26 @@ int64_t bitweft_finishes(void *handle, const int64_t **values) {
     return m.finishes.size();
 }
 void bitweft_forget(void *handle) { static_cast<Machine *>(handle)->finishes.clear(); }
+
+// Whether the next cycles will be written, once `first` computations are finished, until `last` are.
+int32_t bitweft_trace(void *handle, const char *path, uint32_t first, uint32_t last) {
+#if VM_TRACE
+    auto &m = *static_cast<Machine *>(handle);
+    m.waves.file.open(path);
+    m.waves.armed = m.waves.file.isOpen();
+    m.waves.first = first;
+    m.waves.last = last;
+    return m.waves.armed;
+#else
+    return 0;
+#endif
+}
+// The cycles that were written.
+void bitweft_traced(void *handle, int64_t *from, int64_t *to) {
+    const auto &waves = static_cast<Machine *>(handle)->waves;
+    *from = waves.from;
+    *to = waves.to;
+}
 
 // Runs until the interrupt or for `limit` cycles; returns the cycles that passed.
 int64_t bitweft_wait(void *handle, int64_t limit) {

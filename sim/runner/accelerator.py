@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +20,7 @@ from hw.emit import to_verilog
 from hw.spec import Spec
 from sim.runner.library import SimulationError, native_library
 
-__all__ = ["MemoryModel", "NativeAccelerator"]
+__all__ = ["MemoryModel", "NativeAccelerator", "Waves"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +60,32 @@ class MemoryModel:
         )
 
 
+@dataclass(frozen=True)
+class Waves:
+    """A waveform to be written: all signals in a part of a run.
+
+    Attributes
+    ----------
+    file : Path
+        VCD, 10 ns per cycle; time 0 is the first cycle that is written.
+    first, last : int
+        From when `first` computations are finished until `last` are.
+    """
+
+    file: Path
+    first: int
+    last: int
+
+
 class NativeAccelerator:
     """A Verilated accelerator; a context manager, since its memory lives outside Python.
+
+    Parameters
+    ----------
+    spec : Spec
+    memory : MemoryModel
+    waves : Waves, optional
+        Of the first run; this takes another model, which is slower.
 
     Raises
     ------
@@ -67,8 +93,9 @@ class NativeAccelerator:
         A program that simulation needs is missing.
     """
 
-    def __init__(self, spec: Spec, memory: MemoryModel) -> None:
-        self._library = _library(spec)
+    def __init__(self, spec: Spec, memory: MemoryModel, waves: Waves | None = None) -> None:
+        self._library = _library(spec, waves is not None)
+        self._waves = waves
         self._size = memory.size
         self._ended = 0
         self._handle = self._library.bitweft_open(
@@ -120,6 +147,11 @@ class NativeAccelerator:
         """Starts the program at byte address `program`; `advance` lets it run."""
         self._library.bitweft_forget(self._handle)
         self._driver.start(program, length)
+        if self._waves is not None:
+            path, first, last = os.fsencode(self._waves.file), self._waves.first, self._waves.last
+            if not self._library.bitweft_trace(self._handle, path, first, last):
+                raise SimulationError(f"waveform {self._waves.file} must be writable")
+            self._waves = None
 
     def advance(self, cycles: int) -> bool:
         """Runs for so many cycles or until the interrupt; whether the accelerator is still busy."""
@@ -179,6 +211,14 @@ class NativeAccelerator:
         begin = self._ended - self.read("cycles")
         return self._finishes() - begin
 
+    def traced(self) -> tuple[int, int]:
+        """The cycles of the last run, which must have ended without an error, whose signals were
+        written: half-open, as the register `cycles` counts."""
+        begin = self._ended - self.read("cycles")
+        first, end = ctypes.c_int64(), ctypes.c_int64()
+        self._library.bitweft_traced(self._handle, ctypes.byref(first), ctypes.byref(end))
+        return first.value - begin, end.value - begin
+
     def _finishes(self) -> npt.NDArray[np.int64]:
         pointer = ctypes.POINTER(ctypes.c_int64)()
         count = self._library.bitweft_finishes(self._handle, ctypes.byref(pointer))
@@ -208,9 +248,10 @@ class _Registers:
 
 
 @lru_cache(maxsize=8)
-def _library(spec: Spec) -> Any:
+def _library(spec: Spec, waves: bool) -> Any:
     """Writing the Verilog takes seconds, even when the compiled model is in the cache."""
-    return _typed(native_library(to_verilog(Accelerator(spec), "top"), "top", "accelerator.cpp"))
+    verilog = to_verilog(Accelerator(spec), "top")
+    return _typed(native_library(verilog, "top", "accelerator.cpp", waves=waves))
 
 
 def _typed(library: Any) -> Any:
@@ -227,6 +268,8 @@ def _typed(library: Any) -> Any:
         "cycle": (count, [handle]),
         "finishes": (count, [handle, ctypes.POINTER(ctypes.POINTER(count))]),
         "forget": (None, [handle]),
+        "trace": (ctypes.c_int32, [handle, ctypes.c_char_p, word, word]),
+        "traced": (None, [handle, ctypes.POINTER(count), ctypes.POINTER(count)]),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(library, f"bitweft_{name}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -24,12 +26,15 @@ VERILATOR_ARGUMENTS = (
     "fast",
 )
 
+# Intermediate values, which nobody looks for, are most of the signals.
+_UNNAMED = re.compile(r"^ *(wire|reg) (\[\d+:\d+\] )?\\\$\S+ .*;$", re.MULTILINE)
+
 
 class SimulationError(RuntimeError):
     """The simulated hardware did not do what a run needs: a defect of ours."""
 
 
-def native_library(verilog: str, module: str, harness: str) -> ctypes.CDLL:
+def native_library(verilog: str, module: str, harness: str, *, waves: bool = False) -> ctypes.CDLL:
     """Compiles (or finds in the cache) a model with its harness, and loads it.
 
     Parameters
@@ -38,6 +43,8 @@ def native_library(verilog: str, module: str, harness: str) -> ctypes.CDLL:
         Text, and the name of its top module, which becomes the class ``Vtop``.
     harness : str
         A file beside this one.
+    waves : bool
+        A model that can write its signals as VCD; it runs slower.
 
     Raises
     ------
@@ -47,12 +54,16 @@ def native_library(verilog: str, module: str, harness: str) -> ctypes.CDLL:
         Verilator or the compiler refused the sources.
     """
     source = resources.files("sim.runner").joinpath(harness).read_text(encoding="utf-8")
-    parts = [verilog, module, source, *VERILATOR_ARGUMENTS]
-    folder = cached_model(parts, lambda scratch: _build(scratch, verilog, module, source))
+    options = list(VERILATOR_ARGUMENTS)
+    if waves:
+        options.append("--trace-vcd")
+        verilog = _UNNAMED.sub(r"/*verilator tracing_off*/\g<0>/*verilator tracing_on*/", verilog)
+    parts = [verilog, module, source, *options]
+    folder = cached_model(parts, lambda scratch: _build(scratch, verilog, module, source, options))
     return ctypes.CDLL(str(folder / "model.so"))
 
 
-def _build(folder: Path, verilog: str, module: str, harness: str) -> None:
+def _build(folder: Path, verilog: str, module: str, harness: str, options: Sequence[str]) -> None:
     """Compiles the model and its harness into ``model.so``; the sources stay beside it."""
     (folder / "top.v").write_text(verilog)
     (folder / "harness.cpp").write_text(harness)
@@ -60,8 +71,10 @@ def _build(folder: Path, verilog: str, module: str, harness: str) -> None:
         "verilator",
         *("--cc", "--exe", "--build", "--build-jobs", str(os.cpu_count() or 1)),
         *("--top-module", module, "--prefix", "Vtop"),
-        *("-CFLAGS", "-fPIC -O2", "-LDFLAGS", "-shared", "-o", "model.so", "-Mdir", "obj"),
-        *VERILATOR_ARGUMENTS,
+        # What writes waves is most of its model, and is not worth the time that -O2 takes.
+        *("-CFLAGS", f"-fPIC -O{1 if '--trace-vcd' in options else 2}"),
+        *("-LDFLAGS", "-shared", "-o", "model.so", "-Mdir", "obj"),
+        *options,
         *("top.v", "harness.cpp"),
     ]
     done = run_group(command, cwd=folder, env=simulation_environment())
