@@ -18,7 +18,7 @@ from mapper.check import RULES, check_plan
 from mapper.lower import network_graph
 from mapper.mapping import map_graph
 from mapper.plan import Source
-from tests.quantised_networks import deep_network
+from sim.random_networks import deep_network
 
 Plan = dict[str, Any]
 

@@ -23,7 +23,7 @@ from mapper.plan import Plan, Source
 from sim.functional import Machine
 from sim.quantised import Network, Shuffle, Tensor
 from sim.quantised_run import run
-from tests.quantised_networks import (
+from sim.random_networks import (
     KINDS,
     deep_network,
     random_input,

@@ -13,9 +13,9 @@ from hw.control.dispatch import ErrorCode
 from hw.isa import INSTRUCTION_BYTES, Begin, Compute, End, Instruction, Load, Store, Target, encode
 from hw.spec import load_spec
 from sim.functional import Machine
+from sim.random_programs import MEMORY_BYTES, PROGRAM, RandomProgram, random_program
 from sim.runner.accelerator import MemoryModel, NativeAccelerator
 from sim.runner.library import SimulationError
-from tests.random_programs import MEMORY_BYTES, PROGRAM, RandomProgram, random_program
 
 SPEC = load_spec("tiny")
 WORD = SPEC.word_bytes

@@ -15,9 +15,9 @@ from mapper.mapping import map_graph
 from mapper.plan import Source
 from sim.quantised import Network
 from sim.quantised_run import run
+from sim.random_networks import random_input, random_network, skipping_network
 from sim.runner.accelerator import MemoryModel, NativeAccelerator
 from sim.timing.program import program_timing
-from tests.quantised_networks import random_input, random_network, skipping_network
 
 SPEC = load_spec("tiny")
 

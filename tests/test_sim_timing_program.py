@@ -7,11 +7,11 @@ import pytest
 
 from hw.isa import Begin, Compute, End, Load, Path, Store, Target, encode
 from hw.spec import load_spec
+from sim.random_programs import MEMORY_BYTES, PROGRAM, random_program
 from sim.runner.accelerator import MemoryModel, NativeAccelerator
 from sim.timing.execute import compute_cycles
 from sim.timing.program import program_timing
 from sim.timing.store import store_cycles
-from tests.random_programs import MEMORY_BYTES, PROGRAM, random_program
 
 SPEC = load_spec("tiny")
 
