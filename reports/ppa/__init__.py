@@ -1,0 +1,1 @@
+"""Area, delay and throughput per area of PEs and engines, with free tools."""
