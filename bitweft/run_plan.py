@@ -65,7 +65,7 @@ def plan_network(
         channel_multiple=spec.word_bytes,
         budget=budget.name,
     )
-    mapped = map_graph(graph, budget, source, limits=limits)
+    mapped = map_graph(graph, budget, source, weight_memory=spec.weight_buffer.bytes, limits=limits)
     if mapped.plan is None:
         raise Infeasible(mapped.message)
     broken = check_plan(json.loads(mapped.plan.text()))

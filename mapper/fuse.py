@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from mapper.graph import Operator
+from mapper.stage import Window
 
 __all__ = ["Node", "fuse", "live"]
 
@@ -73,4 +74,6 @@ def _joined(head: Operator, reworked: str, follower: Operator) -> Operator:
         nodes=(*head.nodes, follower.name),
         weight_bytes=head.weight_bytes + follower.weight_bytes,
         macs=head.macs + follower.macs,
+        # What reworks each row by itself leaves the head's rows as they are.
+        windows=head.windows if follower.windows == (Window(),) else (),
     )

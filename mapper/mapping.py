@@ -56,6 +56,8 @@ def map_model(
     scratchpad: str | Budget = "MR",
     layout: Layout | None = None,
     input_shapes: Mapping[str, Sequence[int]] | None = None,
+    weight_memory: int | None = None,
+    may_split: bool = True,
     limits: Limits | None = None,
     on_progress: Progress | None = None,
 ) -> Mapped:
@@ -71,6 +73,10 @@ def map_model(
         Bytes of a tensor; dense int8 by default.
     input_shapes : mapping of str to sequence of int, optional
         For network inputs with dynamic dimensions.
+    weight_memory : int, optional
+        Bytes in which an accelerator keeps the weights of a stage from patch to patch.
+    may_split : bool
+        Whether operators that do not fit are split, see `mapper.split`.
     limits : Limits, optional
         Deterministic by default; then the same input and seed give the same plan.
     on_progress : callable, optional
@@ -96,7 +102,15 @@ def map_model(
         channel_multiple=layout.channel_multiple,
         budget=scratchpad.name,
     )
-    mapped = map_graph(graph, scratchpad, source, limits=limits, on_progress=on_progress)
+    mapped = map_graph(
+        graph,
+        scratchpad,
+        source,
+        weight_memory=weight_memory,
+        may_split=may_split,
+        limits=limits,
+        on_progress=on_progress,
+    )
     mapped.summary["import_seconds"] = round(read, 3)
     return mapped
 
@@ -107,6 +121,7 @@ def map_graph(
     source: Source,
     *,
     weight_memory: int | None = None,
+    may_split: bool = True,
     limits: Limits | None = None,
     on_progress: Progress | None = None,
 ) -> Mapped:
@@ -119,7 +134,7 @@ def map_graph(
     started = time.monotonic()
     operator, need = largest_operator(graph)
     counts = {"operators": len(graph.operators), "tensors": len(graph.tensors)}
-    if need > budget.bytes:
+    if need > budget.bytes and may_split:
         if on_progress is not None:
             on_progress("splitting operators", None, None)
         cut = split(graph, budget.bytes, weight_memory=weight_memory)
@@ -127,8 +142,9 @@ def map_graph(
     if need > budget.bytes:
         message = (
             f"{source.file}: scratchpad must have at least {need} bytes for operator "
-            f"{operator.name!r} ({operator.kind}), not {budget.bytes}: it cannot be split; "
-            "give --scratchpad MR or more."
+            f"{operator.name!r} ({operator.kind}), not {budget.bytes}"
+            + (", and splitting it does not help" if may_split else "")
+            + ": give --scratchpad MR or more."
         )
         summary = {
             "status": "infeasible",

@@ -15,9 +15,11 @@ from hw.errors import InputError
 from mapper.catalogue import CONTROL_FLOW, ELEMENTWISE, FOLLOWERS, KNOWN, VIEWS
 from mapper.constants import Constants
 from mapper.fuse import Node, fuse, live
-from mapper.graph import Graph, Operator, Tensor
+from mapper.graph import Convolution, Graph, Operator, Tensor
 from mapper.onnx_file import ModelFile, read_model
 from mapper.shapes import infer_outputs, input_shape, label, set_shape, sorted_nodes, static_shape
+from mapper.stage import Window
+from mapper.windows import rows_of, windows_of
 from mapper.work import convolution_of, macs_of, weight_elements
 
 __all__ = ["Layout", "graph_of", "import_onnx"]
@@ -237,6 +239,7 @@ class _Walk:
                     weight_bytes=self._weight_bytes(node),
                     macs=macs_of(node, convolution, self.shapes, self.types),
                     convolution=convolution,
+                    windows=self._windows(node, active, inputs, convolution),
                 ),
                 follower=(
                     node.op_type in ELEMENTWISE | FOLLOWERS
@@ -245,6 +248,30 @@ class _Walk:
                 ),
             )
         )
+
+    def _windows(
+        self,
+        node: onnx.NodeProto,
+        active: Sequence[str],
+        inputs: Sequence[str],
+        convolution: Convolution | None,
+    ) -> tuple[Window | None, ...]:
+        """Rows of each distinct input that a row of the output needs."""
+        outputs = [name for name in node.output if name in self._needed]
+        if len(outputs) != 1 or outputs[0] not in self.shapes or self._rows(outputs[0]) == 1:
+            return ()
+        shapes = [self.shapes[n] for n in active]
+        found = windows_of(node, shapes, self.shapes[outputs[0]], convolution)
+        if len(found) != len(active):
+            return ()
+        windows: dict[str, Window | None] = {}
+        for name, window, shape in zip(active, found, shapes, strict=True):
+            root = self.roots.get(name, name)
+            seen = shape == self.shapes[root] and self._rows(root) == rows_of(shape)
+            if not seen or windows.get(root, window) != window:
+                window = None  # seen through a view, not cut into rows, or read in two ways
+            windows[root] = window
+        return tuple(windows[n] for n in inputs)
 
     def _weight_bytes(self, node: onnx.NodeProto) -> int:
         elements = weight_elements(node, self.constants.elements, self.shapes)
@@ -262,6 +289,12 @@ class _Walk:
             chosen = f"{name}_{count}"
         self.names.add(chosen)
         return chosen
+
+    def _rows(self, tensor: str) -> int:
+        """Rows that stages may move; 1 where elements of several rows share a byte."""
+        shape = self.shapes[tensor]
+        rows = rows_of(shape)
+        return rows if self.layout.tensor_bytes(shape) % rows == 0 else 1
 
     @cached_property
     def _needed(self) -> set[str]:
@@ -308,6 +341,7 @@ class _Walk:
                     bytes=self.layout.tensor_bytes(self.shapes[n]),
                     network_input=n in self.inputs,
                     network_output=n in results,
+                    rows=self._rows(n),
                 )
                 for n in used
             ),

@@ -35,9 +35,12 @@ class Segment:
 
     @cached_property
     def most_patches(self) -> int:
-        """How many patches it may be cut into; 1 where an operator needs whole tensors."""
+        """How many patches it may be cut into; 1 where a member needs all of another's result."""
+        made = {t for o in self.operators for t in o.outputs}
         for o in self.operators:
-            if not o.windows or None in o.windows or len(o.outputs) != 1:
+            if not o.windows or len(o.outputs) != 1:
+                return 1
+            if any(w is None and t in made for t, w in zip(o.inputs, o.windows, strict=True)):
                 return 1
         return max(self.tensors[t].rows for t in self.outputs)
 

@@ -303,7 +303,7 @@ class TestRefusals:
         assert result.exit_code == 1
         assert result.stdout == (
             "infeasible: digits_int8.onnx: scratchpad must have at least 3072 bytes for operator "
-            "'residual/add_1' (Add), not 1024: give --scratchpad MR or more.\n"
+            "'residual/add_1' (Add), not 1024, and splitting it does not help: give --scratchpad MR or more.\n"
         )
         assert json.loads((tmp_path / "s.json").read_text())["status"] == "infeasible"
 

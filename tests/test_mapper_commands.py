@@ -70,15 +70,22 @@ class TestMap:
         assert result.exit_code == 0, result.output
         plan = json.loads((tmp_path / "o" / "plan.json").read_text())
         assert (plan["channel_multiple"], plan["activation_bits"]) == (16, 8)
-        small = run("map", model, "--spec", "base", "-o", tmp_path / "p")
+        small = run("map", model, "--spec", "base", "--no-split", "-o", tmp_path / "p")
         assert small.exit_code == 1
         assert "not 262144" in small.stdout
+        split = run("map", model, "--spec", "base", "-o", tmp_path / "p")
+        assert split.exit_code == 0, split.output
+        plan = json.loads((tmp_path / "p" / "plan.json").read_text())
+        assert plan["scratchpad_bytes"] == 262144
+        assert any(o["stage"] for o in plan["operators"])
+        assert run("check", tmp_path / "p" / "plan.json").exit_code == 0
 
     def test_infeasible_leaves_only_the_summary(self, tmp_path: Path) -> None:
         model = light_model("vgg19")
         words: list[str | Path] = [
             "--scratchpad",
             "100KiB",
+            "--no-split",
             "-o",
             tmp_path / "o",
             "--json",

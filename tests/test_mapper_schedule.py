@@ -188,7 +188,7 @@ class TestPlans:
         assert (result.summary["operator"], result.summary["needed_bytes"]) == ("c", 11)
         assert result.message == (
             "random.onnx: scratchpad must have at least 11 bytes for operator 'c' (Test), "
-            "not 10: give --scratchpad MR or more."
+            "not 10, and splitting it does not help: give --scratchpad MR or more."
         )
 
     def test_one_byte_tensors_and_a_single_operator(self) -> None:

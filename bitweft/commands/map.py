@@ -65,18 +65,25 @@ def map_command(
             metavar="NAME=DIMS", help="Shape of a dynamic input, such as x=1,3,224,224; repeatable."
         ),
     ] = None,
+    may_split: Annotated[
+        bool,
+        typer.Option(
+            "--split/--no-split", help="Run operators that do not fit in patches, or refuse them."
+        ),
+    ] = True,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write a summary for machines.")
     ] = None,
 ) -> None:
     """Schedule a network and place its tensors with the least off-chip traffic.
 
-    Writes plan.json, a residency map and the traffic per step. Ends with exit status 1 when an
-    operator does not fit into the scratchpad.
+    Writes plan.json, a residency map and the traffic per step. Operators that do not fit into the
+    scratchpad run in patches of rows, alone or several together; the exit status is 1 when even
+    that does not help.
 
     Example: bitweft map model.onnx --scratchpad 256KiB -o plan/
     """
-    layout, budget = _target(spec, scratchpad, activation_bits)
+    layout, budget, weight_memory = _target(spec, scratchpad, activation_bits)
     shapes = dict(_parse_shape(text) for text in shape or ())
     if json_file is not None:
         require_writable(json_file)
@@ -94,6 +101,8 @@ def map_command(
                 scratchpad=budget,
                 layout=layout,
                 input_shapes=shapes,
+                weight_memory=weight_memory,
+                may_split=may_split,
                 limits=limits,
                 on_progress=report,
             )
@@ -112,10 +121,10 @@ def map_command(
 
 def _target(
     spec: str | None, scratchpad: str | None, activation_bits: int | None
-) -> tuple[Layout, str | Budget]:
-    """Layout and budget: the accelerator's where there is one, else dense elements at MR."""
+) -> tuple[Layout, str | Budget, int | None]:
+    """Layout, budget and weight memory: the accelerator's where there is one, else dense elements at MR."""
     if spec is None:
-        return Layout(activation_bits=activation_bits or 8), scratchpad or "MR"
+        return Layout(activation_bits=activation_bits or 8), scratchpad or "MR", None
     accelerator = load_spec(spec)
     bits = accelerator.pe.activation.bits
     if activation_bits not in (None, bits):
@@ -128,7 +137,8 @@ def _target(
         weight_bits=accelerator.pe.weight.bits,
         channel_multiple=accelerator.engine.cols,
     )
-    return layout, scratchpad or Budget("spec", accelerator.scratchpad.bytes)
+    budget = scratchpad or Budget("spec", accelerator.scratchpad.bytes)
+    return layout, budget, accelerator.weight_buffer.bytes
 
 
 def _parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
@@ -185,6 +195,12 @@ def _table(mapped: Mapped, plan: Plan) -> Table:
     found = "" if mapped.budget.proven else ", best found"
     suffix = "" if name == "bytes" else f" ({name}{found})"
     row("scratchpad", _bytes(plan.scratchpad_bytes) + suffix)
+    if stages := [o.stage for o in plan.operators if o.stage]:
+        patches = sum(len(stage.patches) for stage in stages)
+        row("in patches", f"{len(stages)} operators, {patches} patches")
+        again = 100 * plan.recomputed_macs / max(1, sum(o.macs for o in plan.operators))
+        row("computed again", f"{plan.recomputed_macs:,} MACs = {again:.1f} %")
+        row("weights read again", _bytes(plan.reread_weight_bytes))
     row("non-compulsory traffic", _bytes(plan.objective_bytes))
     row("proven bound", _bytes(plan.bound_bytes))
     row("gap", f"{100 * plan.gap:.1f} %")

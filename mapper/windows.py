@@ -1,0 +1,109 @@
+"""Along which dimension an ONNX tensor can be cut into rows, and which rows a node needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import onnx
+
+from mapper.catalogue import ELEMENTWISE
+from mapper.graph import Convolution
+from mapper.stage import Window
+
+__all__ = ["rows_of", "windows_of"]
+
+Shape = tuple[int, ...]
+
+# The rows of an image (N, C, H, W), of a video (N, C, T, H, W), the tokens of a text (N, T, C).
+_ROW_AXES = {3: 1, 4: 2, 5: 3}
+_POOLS = frozenset({"AveragePool", "LpPool", "MaxPool"})
+_ALONG_AN_AXIS = {"LayerNormalization": -1, "LogSoftmax": -1, "RMSNormalization": -1, "Softmax": -1}
+
+
+def rows_of(shape: Shape) -> int:
+    """How many rows a tensor can be cut into; 1 if none of its dimensions serves."""
+    axis = _ROW_AXES.get(len(shape))
+    return 1 if axis is None or shape[0] != 1 else shape[axis]
+
+
+def windows_of(
+    node: onnx.NodeProto,
+    inputs: Sequence[Shape],
+    output: Shape,
+    convolution: Convolution | None,
+) -> tuple[Window | None, ...]:
+    """What a row of the output needs of each input: a window of rows, or None for all of it.
+
+    Parameters
+    ----------
+    node : NodeProto
+        With one output.
+    inputs : sequence of shapes
+        Of its activations, as the node sees them, in order.
+    output : shape
+    convolution : Convolution or None
+        Its geometry, if it is one.
+
+    Returns
+    -------
+    tuple of Window or None
+        Empty if rows of the output cannot be computed apart.
+    """
+    axis = _ROW_AXES.get(len(output))
+    if axis is None or rows_of(output) == 1:
+        return ()
+    attributes = {a.name: a for a in node.attribute}
+    if convolution is not None:
+        if convolution.transposed or len(inputs) != 1:
+            return ()
+        n = axis - 2
+        return (
+            Window(
+                convolution.kernel[n],
+                convolution.strides[n],
+                convolution.dilations[n],
+                convolution.pads[n],
+            ),
+        )
+    if node.op_type in _POOLS:
+        return _pool(attributes, inputs[0], output, axis)
+    if node.op_type in ELEMENTWISE or node.op_type == "LRN":
+        return tuple(_broadcast(shape, output, axis) for shape in inputs)
+    if node.op_type in _ALONG_AN_AXIS:
+        along = attributes["axis"].i if "axis" in attributes else _ALONG_AN_AXIS[node.op_type]
+        return (Window(),) if along % len(output) > axis else ()
+    if node.op_type == "Concat":
+        same = attributes["axis"].i % len(output) != axis
+        return tuple(Window() for _ in inputs) if same else ()
+    if node.op_type == "MatMul" and axis == len(output) - 2:
+        # Each row of the product needs one of the left matrix and all of the right one.
+        left = len(inputs[0]) == len(output) and inputs[0][axis] == output[axis]
+        if left and inputs[0][0] == 1:
+            return (Window(), *(None for _ in inputs[1:]))
+    return ()
+
+
+def _broadcast(shape: Shape, output: Shape, axis: int) -> Window | None:
+    same = len(shape) == len(output) and rows_of(shape) == output[axis]
+    return Window() if same else None
+
+
+def _pool(
+    attributes: Mapping[str, onnx.AttributeProto], source: Shape, output: Shape, axis: int
+) -> tuple[Window | None, ...]:
+    n = axis - 2
+
+    def number(name: str, default: int) -> int:
+        return int(attributes[name].ints[n]) if name in attributes else default
+
+    kernel, stride, dilation = (
+        number("kernel_shape", 1),
+        number("strides", 1),
+        number("dilations", 1),
+    )
+    automatic = attributes["auto_pad"].s.decode() if "auto_pad" in attributes else "NOTSET"
+    begin = number("pads", 0) if automatic == "NOTSET" else 0
+    if automatic.startswith("SAME"):
+        reach = max((output[axis] - 1) * stride + (kernel - 1) * dilation + 1 - source[axis], 0)
+        begin = reach // 2 if automatic == "SAME_UPPER" else reach - reach // 2
+    return (Window(kernel, stride, dilation, begin),)
