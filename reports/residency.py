@@ -24,6 +24,7 @@ _ROLES = {
     "network output": COLOURS["orange"],
     "kept on chip": COLOURS["grey"],
     "leaves and returns": COLOURS["blue"],
+    "workspace of patches": COLOURS["yellow"],
 }
 _KINDS = {
     "load": COLOURS["green"],
@@ -53,7 +54,7 @@ def residency_map(plan: Plan) -> Figure:
         boxes = [
             _box(tensor, interval)
             for tensor in plan.tensors
-            if _role(tensor) == role
+            if _role(plan, tensor) == role
             for interval in tensor.intervals
         ]
         axes.add_collection(
@@ -63,7 +64,7 @@ def residency_map(plan: Plan) -> Figure:
     _mark(axes, plan)
     _name_boxes(axes, plan)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("step (one operator each)")
+    axes.set_xlabel("step (one operator or stage each)")
     byte_axis(axes, plan.scratchpad_bytes, "scratchpad address")
     axes.set_title(_headline(plan), parse_math=False)
     figure.legend(handles=_legend(plan), loc="outside lower center", ncols=7, frameon=False)
@@ -83,7 +84,10 @@ def traffic_per_step(plan: Plan) -> Figure:
                 moved[transfer.step] += transfer.bytes
         _bars(above, moved, floor, colour)
         floor = [low + more for low, more in zip(floor, moved, strict=True)]
-    weight = {o.name: o.weight_bytes for o in plan.operators}
+    weight = {
+        o.name: o.weight_bytes + (o.stage.reread_weight_bytes if o.stage else 0)
+        for o in plan.operators
+    }
     weights = [weight[name] for name in plan.order]
     _bars(below, weights, [0] * steps, COLOURS["grey"])
     for axes, values, what in ((above, floor, "activations"), (below, weights, "weights")):
@@ -93,7 +97,7 @@ def traffic_per_step(plan: Plan) -> Figure:
         axes.set_axisbelow(True)
     below.set_xlim(0, steps)
     below.xaxis.set_major_locator(MaxNLocator(integer=True))
-    below.set_xlabel("step (one operator each)")
+    below.set_xlabel("step (one operator or stage each)")
     above.set_title(_headline(plan), parse_math=False)
     totals = {kind: sum(t.bytes for t in plan.transfers if t.kind == kind) for kind in _KINDS}
     handles = [
@@ -131,7 +135,9 @@ def _headline(plan: Plan) -> str:
     )
 
 
-def _role(tensor: PlannedTensor) -> str:
+def _role(plan: Plan, tensor: PlannedTensor) -> str:
+    if any(o.stage and o.stage.workspace == tensor.name for o in plan.operators):
+        return "workspace of patches"
     if len(tensor.intervals) > 1:
         return "leaves and returns"
     if tensor.network_input:
@@ -190,7 +196,7 @@ def _name_boxes(axes: Axes, plan: Plan) -> None:
 
 
 def _legend(plan: Plan) -> list[Patch | Line2D]:
-    present = {_role(tensor) for tensor in plan.tensors}
+    present = {_role(plan, tensor) for tensor in plan.tensors if tensor.intervals}
     handles: list[Patch | Line2D] = [
         Patch(color=colour, label=role) for role, colour in _ROLES.items() if role in present
     ]

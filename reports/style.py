@@ -20,6 +20,7 @@ COLOURS = {
     "orange": "#e69f00",
     "green": "#009e73",
     "red": "#d55e00",
+    "yellow": "#f0e442",
     "grey": "#bcc4cc",
     "ink": "#333333",
 }
