@@ -102,7 +102,7 @@ def run_network(
     program = RunProgram.whole(network, lowered, spec)
     order = plan.order
     if until is not None:
-        program = RunProgram.until(network, lowered, plan, spec, [until])
+        program = RunProgram.until(network, lowered, spec, [until])
         order = order[: order.index(until) + 1]
         if waves is not None and waves.layer not in order:
             raise InputError(
@@ -197,7 +197,7 @@ class _Ready:
     ) -> Mismatch | None:
         """Runs again with the result of every layer stored, also of those that stay on chip."""
         network = self.model.network
-        every = RunProgram.until(network, self.lowered, self.plan, self.spec, self.order)
+        every = RunProgram.until(network, self.lowered, self.spec, self.order)
         values = every.values(hardware.run(every, feeds).memory)
         return first_difference(network, self.plan, values, expected)
 
