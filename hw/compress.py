@@ -28,11 +28,19 @@ class Addend:
     arrival: int = 0
 
 
-def compress(m: Any, addends: Sequence[Addend], width: int) -> tuple[Any, Any]:
+def compress(
+    m: Any, addends: Sequence[Addend], width: int, carries: Sequence[Any] = ()
+) -> tuple[Any, Any]:
     """Adds to module `m` what reduces `addends` to two words of the same sum modulo ``2**width``.
 
     Rows of 3:2 full adders, always over the three words that settle first (Wallace's tree when
     all arrive together). The depth does not depend on `width`.
+
+    Parameters
+    ----------
+    carries : sequence of Value
+        Single bits of weight 1, at most one per row of full adders, which has a vacant place for
+        it: they cost nothing.
 
     Returns
     -------
@@ -42,10 +50,16 @@ def compress(m: Any, addends: Sequence[Addend], width: int) -> tuple[Any, Any]:
     Raises
     ------
     ValueError
-        `addends` is empty or `width` is below 1.
+        `addends` is empty, `width` is below 1, or there are more `carries` than rows of adders.
     """
     if not addends or width < 1:
         raise ValueError(f"a compressor must have addends and a width, not {len(addends)}, {width}")
+    if len(carries) > max(0, len(addends) - 2):
+        raise ValueError(
+            f"carries must be at most {max(0, len(addends) - 2)} for {len(addends)} addends, "
+            f"not {len(carries)}"
+        )
+    vacant = [*carries][::-1]
     heap = [(a.arrival, order, a.value) for order, a in enumerate(addends)]
     heapq.heapify(heap)
     order = len(heap)
@@ -57,7 +71,12 @@ def compress(m: Any, addends: Sequence[Addend], width: int) -> tuple[Any, Any]:
         carry = Signal(width, name=f"csa_carry_{order}")
         m.d.comb += [
             total.eq(x ^ y ^ z),
-            carry.eq(Cat(Const(0, 1), ((x & y) | (x & z) | (y & z))[: width - 1])),
+            carry.eq(
+                Cat(
+                    vacant.pop() if vacant else Const(0, 1),
+                    ((x & y) | (x & z) | (y & z))[: width - 1],
+                )
+            ),
         ]
         heapq.heappush(heap, (arrival + 1, order, total))
         heapq.heappush(heap, (arrival + 1, order + 1, carry))

@@ -1,19 +1,37 @@
-"""Recoding of an operand into digits of a bit-weight dimension.
+"""Recoding of an operand into radix-4 digits: one of {-2, -1, 0, 1, 2} at weight ``4**i``.
 
-Radix-4 modified Booth (MBE): digit i of a two's complement number ``a`` is
-``-2*a[2i+1] + a[2i] + a[2i-1]`` with ``a[-1] = 0``, one of {-2, -1, 0, 1, 2} at weight ``4**i``.
+Both recodings have the same number of digits; they differ in how many of them are zero.
+
+Modified Booth (MBE): digit i of a two's complement number ``a`` is
+``-2*a[2i+1] + a[2i] + a[2i-1]`` with ``a[-1] = 0``.
+
+EN-T: the magnitude is written with digits {-1, 0, 1, 2}, least significant first; a 3, or a 2 that
+receives a carry, becomes -1 with a carry into the next digit. Then the sign is applied.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from amaranth import Cat, Const
+from amaranth import Cat, Const, Mux
 
 from hw.operand import Operand
 
-__all__ = ["BoothSelect", "booth_digit_count", "booth_digits", "booth_select"]
+__all__ = [
+    "BoothSelect",
+    "Recoding",
+    "booth_digit_count",
+    "booth_digits",
+    "booth_select",
+    "digits",
+    "ent_digits",
+    "ent_select",
+    "select_digits",
+]
+
+Recoding = Literal["booth", "ent"]
+"""Name of a recoding in a spec."""
 
 
 @dataclass(frozen=True)
@@ -63,3 +81,51 @@ def booth_select(value: Any, operand: Operand) -> list[BoothSelect]:
         one = low ^ middle
         selects.append(BoothSelect(one=one, two=~one & (middle ^ high), neg=high))
     return selects
+
+
+def ent_digits(value: int, operand: Operand) -> list[int]:
+    """EN-T digits of `value`, least significant first: ``value == sum(d * 4**i)``.
+
+    Raises
+    ------
+    ValueError
+        `value` is not a value of `operand`.
+    """
+    if not operand.min <= value <= operand.max:
+        raise ValueError(f"value must be of format {operand}, not {value}")
+    sign, magnitude, found = (-1 if value < 0 else 1), abs(value), []
+    for _ in range(booth_digit_count(operand)):
+        digit = magnitude % 4
+        digit = -1 if digit == 3 else digit
+        found.append(sign * digit)
+        magnitude = (magnitude - digit) // 4
+    return found
+
+
+def ent_select(value: Any, operand: Operand) -> list[BoothSelect]:
+    """Select lines for every EN-T digit of the Amaranth `value`, least significant first."""
+    count = booth_digit_count(operand)
+    sign = value[operand.bits - 1] if operand.signed else Const(0, 1)
+    magnitude = Mux(sign, -value, value)[: operand.bits]
+    bits = Cat(magnitude, Const(0, 2 * count - operand.bits))
+    selects, carry = [], Const(0, 1)
+    for i in range(count):
+        low, high = bits[2 * i], bits[2 * i + 1]
+        one = low ^ carry
+        # Two, or one plus a carry.
+        two = Mux(carry, low & ~high, high & ~low)
+        # Three, or two plus a carry.
+        minus = high & one
+        carry = high & (low | carry)
+        selects.append(BoothSelect(one=one, two=two, neg=sign ^ minus))
+    return selects
+
+
+def digits(value: int, operand: Operand, recoding: Recoding) -> list[int]:
+    """Digits of `value` in either recoding; see `booth_digits`."""
+    return (ent_digits if recoding == "ent" else booth_digits)(value, operand)
+
+
+def select_digits(value: Any, operand: Operand, recoding: Recoding) -> list[BoothSelect]:
+    """Select lines of either recoding."""
+    return (ent_select if recoding == "ent" else booth_select)(value, operand)

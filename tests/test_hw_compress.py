@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from amaranth import Module, Signal
+from amaranth import Const, Module, Signal
 from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,18 +23,19 @@ def test_pair_has_the_sum_of_the_addends(data: Any) -> None:
     rows = data.draw(
         st.lists(st.tuples(*[st.integers(0, 2**w - 1) for w in widths]), min_size=1, max_size=4)
     )
+    bits = data.draw(st.integers(0, max(0, len(widths) - 2)))
     m = Module()
     words = [Signal(w, name=f"w{i}") for i, w in enumerate(widths)]
     addends = [Addend(word, arrival) for word, arrival in zip(words, arrivals, strict=True)]
     total, carry = Signal(width), Signal(width)
-    pair = compress(m, addends, width)
+    pair = compress(m, addends, width, [Const(1, 1)] * bits)
     m.d.comb += [total.eq(pair[0]), carry.eq(pair[1])]
 
     async def check(ctx: Any) -> None:
         for row in rows:
             for word, value in zip(words, row, strict=True):
                 ctx.set(word, value)
-            assert (ctx.get(total) + ctx.get(carry) - sum(row)) % 2**width == 0
+            assert (ctx.get(total) + ctx.get(carry) - sum(row) - bits) % 2**width == 0
 
     simulator = Simulator(m)
     simulator.add_testbench(check)
@@ -53,3 +54,9 @@ def test_a_late_word_waits_for_the_last_level() -> None:
 def test_refuses_an_empty_tree() -> None:
     message = r"^a compressor must have addends and a width, not 0, 8$"
     refuses(lambda: compress(Module(), [], 8), message)
+
+
+def test_refuses_more_carries_than_adders() -> None:
+    words = [Addend(Const(1, 8))] * 3
+    message = r"^carries must be at most 1 for 3 addends, not 2$"
+    refuses(lambda: compress(Module(), words, 8, [Const(1, 1)] * 2), message)

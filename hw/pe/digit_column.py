@@ -1,0 +1,224 @@
+"""A column of digit PEs with its sparse encoders."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import and_, or_
+from typing import Any
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.pe.sparse_digit import DIGIT, DigitElement
+
+__all__ = ["PAIRS_AFTER", "DigitColumn", "SparseEncoder", "group_layout"]
+
+PAIRS_AFTER = 3
+"""Cycles from `DigitColumn.ends` to the finished pairs."""
+
+
+def group_layout(pe: DigitElement) -> data.StructLayout:
+    """Digits of `pe.group` elements of K at one bit weight; `last` marks the lane's last group."""
+    return data.StructLayout({"digits": data.ArrayLayout(DIGIT, pe.group), "last": 1})
+
+
+class SparseEncoder(wiring.Component):
+    """Issues the nonzero digits of a group one after another, lowest position first.
+
+    A group takes ``max(1, nonzero digits)`` cycles from the one after its acceptance on; groups
+    follow one another without a bubble. A group without a nonzero digit issues a zero.
+
+    Members
+    -------
+    groups : In(stream.Signature(group_layout(pe)))
+    go : In(1)
+        A digit may be issued in this cycle.
+    issues : Out(1)
+        A digit, or the zero of an empty group, is issued.
+    position : Out(range(pe.group))
+        Its place in the group.
+    digit : Out(DIGIT)
+        The digit; zero unless `issues`.
+    ends : Out(1)
+        It is the last of a group marked `last`.
+    """
+
+    def __init__(self, pe: DigitElement) -> None:
+        self._pe = pe
+        super().__init__(
+            {
+                "groups": In(stream.Signature(group_layout(pe))),
+                "go": In(1),
+                "issues": Out(1),
+                "position": Out(range(pe.group)),
+                "digit": Out(DIGIT),
+                "ends": Out(1),
+            }
+        )
+
+    @property
+    def pe(self) -> DigitElement:
+        return self._pe
+
+    def elaborate(self, platform: object) -> Any:
+        m = Module()
+        size = self._pe.group
+        held = Signal()
+        last = Signal(reset_less=True)
+        # A digit is nonzero when it is one or two; so two says which, and the rest is one bit.
+        pending, two, neg = (
+            Signal(size, name=n, reset_less=True) for n in ("pending", "two", "neg")
+        )
+        lowest, later = Signal(size), Signal(size)
+        taken, final = Signal(), Signal()
+        m.d.comb += [
+            # Adding -1 turns the lowest set bit round and all below it.
+            lowest.eq(pending & -pending),
+            later.eq(pending & (pending - 1)),
+            final.eq(later == 0),
+            self.issues.eq(held & self.go),
+            self.digit.one.eq(self.issues & (lowest & ~two).any()),
+            self.digit.two.eq(self.issues & (lowest & two).any()),
+            self.digit.neg.eq((lowest & neg).any()),
+            self.ends.eq(self.issues & final & last),
+            self.groups.ready.eq(~held | (self.issues & final)),
+            taken.eq(self.groups.valid & self.groups.ready),
+        ]
+        for bit in range(len(self.position)):
+            holders = [lowest[n] for n in range(size) if n >> bit & 1]
+            m.d.comb += self.position[bit].eq(reduce(or_, holders))
+        with m.If(taken):
+            group = self.groups.payload
+            m.d.sync += [held.eq(1), last.eq(group.last)]
+            for n in range(size):
+                digit = group.digits[n]
+                m.d.sync += [
+                    pending[n].eq(digit.one | digit.two),
+                    two[n].eq(digit.two),
+                    neg[n].eq(digit.neg),
+                ]
+        with m.Elif(self.issues):
+            m.d.sync += [held.eq(~final), pending.eq(later)]
+        return m
+
+
+class DigitColumn(wiring.Component):
+    """PEs that share the digits of one row of activations; one stream of groups per lane.
+
+    The groups of a bit weight form a *pass*; the last group of a pass in each lane is marked. A pass
+    takes as many cycles as its longest lane: the sum of ``max(1, nonzero digits)`` over the groups.
+    Lanes wait for one another at the end of a pass, then `pause` cycles go by without a digit.
+
+    Latency: `PAIRS_AFTER` cycles after `ends` the pairs hold the pass, and go on doing so for
+    ``1 + pause`` cycles (they gain `cycle_bias` per cycle, and so does `bias`).
+
+    Parameters
+    ----------
+    size : int
+        PEs.
+    pause : int
+        Cycles between passes.
+
+    Members
+    -------
+    groups_0, ... : In(stream.Signature(group_layout(pe)))
+        One per lane.
+    may_end : In(1)
+        A pass may end in this cycle; it waits while this is low.
+    issues, position : Out(lanes), Out(ArrayLayout(range(pe.group), lanes))
+        Of which element of its group a lane issues the digit now.
+    b : In(ArrayLayout(ArrayLayout(weight, lanes), size))
+        The weights of these elements, one cycle later.
+    ends : Out(1)
+        The last digits of a pass are issued, or have been.
+    bias, pairs : Out(pair_bits), Out(ArrayLayout(pair, size))
+        ``sum + carry - bias`` modulo ``2**pair_bits`` is the sum of a pass.
+    """
+
+    def __init__(self, pe: DigitElement, *, size: int, pause: int = 0) -> None:
+        if size < 1 or pause < 0:
+            raise ValueError(
+                f"column must have 1 or more cells and 0 or more pause, not {size}, {pause}"
+            )
+        self._pe = pe
+        self._size = size
+        self._pause = pause
+        lanes = pe.lanes
+        groups = {f"groups_{n}": In(stream.Signature(group_layout(pe))) for n in range(lanes)}
+        super().__init__(
+            {
+                **groups,
+                "may_end": In(1, init=1),
+                "issues": Out(lanes),
+                "position": Out(data.ArrayLayout(range(pe.group), lanes)),
+                "b": In(data.ArrayLayout(data.ArrayLayout(pe.weight.shape, lanes), size)),
+                "ends": Out(1),
+                "bias": Out(pe.pair_bits),
+                "pairs": Out(data.ArrayLayout(pe.pair, size)),
+            }
+        )
+
+    @property
+    def pe(self) -> DigitElement:
+        return self._pe
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def pause(self) -> int:
+        return self._pause
+
+    def elaborate(self, platform: object) -> Any:
+        m = Module()
+        pe = self._pe
+        digits = Signal(data.ArrayLayout(DIGIT, pe.lanes), reset_less=True)
+        # One register while the weights are fetched, one beside the weights' own.
+        fetching = Signal(data.ArrayLayout(DIGIT, pe.lanes), reset_less=True)
+        m.d.sync += [fetching.eq(self._issue(m)), digits.eq(fetching)]
+
+        # The pairs restart in the cycle in which they are read for the last time.
+        delay = PAIRS_AFTER + self._pause
+        clear = Signal(delay, init=1 << (delay - 1))
+        m.d.sync += clear.eq((clear << 1) | self.ends)
+        if pe.cycle_bias:
+            # It is a multiple of the lanes' constant, so only the bits above that are counted.
+            low = (pe.cycle_bias & -pe.cycle_bias).bit_length() - 1
+            cycles = Signal(pe.pair_bits - low, reset_less=True)
+            kept = cycles & ~clear[-1].replicate(len(cycles))
+            m.d.sync += cycles.eq(kept + (pe.cycle_bias >> low))
+            m.d.comb += self.bias.eq(cycles << low)
+        for n in range(self._size):
+            m.submodules[f"cell_{n}"] = cell = pe.create()
+            m.d.comb += [
+                cell.clear.eq(clear[-1]),
+                cell.digits.eq(digits),
+                cell.b.eq(self.b[n]),
+                self.pairs[n].eq(cell.pair),
+            ]
+        return m
+
+    def _issue(self, m: Any) -> Any:
+        """Encoders, and what keeps their lanes in the same pass."""
+        pe = self._pe
+        issued = Signal(data.ArrayLayout(DIGIT, pe.lanes))
+        pausing = Signal(range(self._pause + 1))
+        finished = []
+        for n in range(pe.lanes):
+            m.submodules[f"encoder_{n}"] = encoder = SparseEncoder(pe)
+            wiring.connect(m, wiring.flipped(getattr(self, f"groups_{n}")), encoder.groups)
+            waits = Signal(name=f"waits_{n}")
+            m.d.comb += [
+                encoder.go.eq(~waits & (pausing == 0)),
+                issued[n].eq(encoder.digit),
+                self.issues[n].eq(encoder.issues),
+                self.position[n].eq(encoder.position),
+            ]
+            m.d.sync += waits.eq((waits | encoder.ends) & ~self.ends)
+            finished.append(waits | encoder.ends)
+        m.d.comb += self.ends.eq(reduce(and_, finished) & self.may_end)
+        if self._pause:
+            m.d.sync += pausing.eq(Mux(self.ends, self._pause, Mux(pausing == 0, 0, pausing - 1)))
+        return issued

@@ -1,0 +1,164 @@
+"""hw.pe.sparse_digit, hw.pe.digit_column: values and cycles of digit PEs that share encoders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from hw.operand import Operand
+from hw.pe.digit_column import PAIRS_AFTER, DigitColumn
+from hw.pe.sparse_digit import DigitElement, Opt3, Opt4c, Opt4e
+from sim.digits import lane_groups, pass_cycles, recode
+
+S4, U4, S16 = Operand(4), Operand(4, False), Operand(16)
+
+FORMS = [
+    pytest.param(pe, size, pause, id=f"{pe.kind}-{pe.recoding}-{pe.activation}-{size}-{pause}")
+    for pe, size, pause in [
+        (Opt3(), 1, 0),
+        (Opt3(sign_extension=False, recoding="booth", activation=Operand(8, False)), 1, 2),
+        (Opt4c(), 5, 1),
+        (Opt4e(sign_extension=True, weight=U4), 1, 0),
+        (Opt4c(recoding="booth", group=8), 3, 0),
+        (Opt4c(activation=U4, weight=S4, group=2), 2, 3),
+        (Opt4c(activation=S16, weight=S16), 2, 0),
+        (Opt4e(), 3, 0),
+        (Opt4e(recoding="booth", weight=Operand(8, False)), 2, 2),
+        (Opt4e(activation=S4, weight=U4, group=2), 1, 1),
+    ]
+]
+
+
+def as_group(digits: Any, last: bool) -> dict[str, Any]:
+    """Payload of a group stream."""
+    fields = [{"one": abs(d) == 1, "two": abs(d) == 2, "neg": d < 0} for d in digits.tolist()]
+    return {"digits": fields, "last": last}
+
+
+def reductions(pe: DigitElement, size: int, seed: int) -> list[tuple[Any, Any]]:
+    """Activations (K,) and weights (K, size): zeros, extremes, tails, random ones."""
+    rng = np.random.default_rng(seed)
+    a, b = pe.activation, pe.weight
+
+    def draw(operand: Operand, *shape: int) -> Any:
+        return rng.integers(operand.min, operand.max + 1, shape)
+
+    return [
+        (draw(a, 13), draw(b, 13, size)),
+        (np.zeros(9, np.int64), draw(b, 9, size)),
+        (np.full(16, a.min), np.full((16, size), b.min)),
+        (np.full(16, a.max), np.full((16, size), b.min)),
+        # Every digit of the lowest weight is -2 where the format has one.
+        (np.full(16, max(a.min, -2)), np.full((16, size), b.min)),
+        (draw(a, 1), draw(b, 1, size)),
+        (np.where(rng.random(50) < 0.7, 0, draw(a, 50)), draw(b, 50, size)),
+    ]
+
+
+@pytest.mark.parametrize("stalls", [0.0, 0.6], ids=["free", "stalled"])
+@pytest.mark.parametrize(("pe", "size", "pause"), FORMS)
+def test_sums_and_cycles(pe: DigitElement, size: int, pause: int, stalls: float) -> None:
+    rng = np.random.default_rng(size)
+    cases = reductions(pe, size, seed=size)
+    streams: list[list[tuple[Any, Any]]] = [[] for _ in range(pe.lanes)]
+    sums, cycles = [], []
+    for a, b in cases:
+        digits = recode(a, pe.activation, pe.recoding)
+        assert (digits @ 4 ** np.arange(pe.digit_count) == a).all()
+        groups = lane_groups(digits, pe.group, pe.lanes)
+        used = -(-len(a) // pe.group)
+        cycles += pass_cycles(digits, pe.group, pe.lanes).tolist()
+        for weight in range(pe.digit_count):
+            sums.append(digits[:, weight] @ b)
+            for lane, stream in enumerate(streams):
+                count = max(1, -(-(used - lane) // pe.lanes))
+                for g in range(count):
+                    base = (g * pe.lanes + lane) * pe.group
+                    rows = np.zeros((pe.group, size), np.int64)
+                    part = b[base : base + pe.group]
+                    rows[: len(part)] = part
+                    payload = as_group(groups[lane, g, :, weight], g == count - 1)
+                    stream.append((payload, rows))
+
+    dut = DigitColumn(pe, size=size, pause=pause)
+    ends: list[int] = []
+    # Pairs as soon as they are finished, and as long as they last.
+    seen: dict[int, list[list[int]]] = {0: [], pause: []}
+
+    async def run(ctx: Any) -> None:
+        position = [0] * pe.lanes
+        current: list[Any] = [None] * pe.lanes
+        fetched = np.zeros((size, pe.lanes), np.int64)
+        for cycle in range(4000):
+            if len(seen[pause]) == len(sums):
+                return
+            offers = [
+                rng.random() >= stalls and position[n] < len(s) for n, s in enumerate(streams)
+            ]
+            may_end = rng.random() >= stalls
+            ctx.set(dut.may_end, may_end)
+            for n, stream in enumerate(streams):
+                port = getattr(dut, f"groups_{n}")
+                ctx.set(port.valid, offers[n])
+                if offers[n]:
+                    ctx.set(port.payload, stream[position[n]][0])
+            # What was asked for in the cycle before; rubbish in between.
+            ctx.set(dut.b, fetched.tolist())
+            fetched = rng.integers(pe.weight.min, pe.weight.max + 1, (size, pe.lanes))
+            for n in range(pe.lanes):
+                if ctx.get(dut.issues) >> n & 1:
+                    fetched[:, n] = current[n][ctx.get(dut.position[n])]
+            width = 2**pe.pair_bits
+            for age in {0, pause}:
+                if cycle - PAIRS_AFTER - age in ends:
+                    bias = ctx.get(dut.bias)
+                    pairs = [ctx.get(dut.pairs[i]) for i in range(size)]
+                    values = [(p.sum + p.carry - bias) % width for p in pairs]
+                    seen[age].append([v - width if v >= width // 2 else v for v in values])
+            if ctx.get(dut.ends):
+                assert may_end
+                ends.append(cycle)
+            for n, stream in enumerate(streams):
+                if offers[n] and ctx.get(getattr(dut, f"groups_{n}").ready):
+                    current[n] = stream[position[n]][1]
+                    position[n] += 1
+            await ctx.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(run)
+    simulator.run()
+    assert list(seen.values()) == [[s.tolist() for s in sums]] * len(seen)
+    if not stalls:
+        # The first group is taken in cycle 0, and its first digit issued in cycle 1.
+        assert ends[0] == cycles[0]
+        assert np.diff(ends).tolist() == [c + pause for c in cycles[1:]]
+
+
+@pytest.mark.parametrize(
+    ("pe", "bits"),
+    [
+        # 16 * 256 = 4096 does not fit 13 signed bits.
+        (Opt4c(segment=16), 14),
+        (Opt4c(segment=8), 13),
+        (Opt4c(segment=65536), 26),
+        (Opt4c(segment=64, weight=U4), 12),
+        (Opt4e(segment=16, weight=S4), 10),
+    ],
+)
+def test_width_of_a_pair(pe: DigitElement, bits: int) -> None:
+    assert pe.pair_bits == bits
+
+
+def test_refuses_segments_that_are_no_whole_groups() -> None:
+    with pytest.raises(
+        ValueError, match=r"must be a power of two of at least 16, not 8: change it"
+    ):
+        Opt4e(segment=8)
+    with pytest.raises(
+        ValueError, match=r"must be a power of two of at least 4, not 12: change it"
+    ):
+        Opt4c(segment=12)
