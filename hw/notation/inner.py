@@ -180,6 +180,11 @@ def fast_inner_product(nest: Nest, *, loop: str = "k", half: str = "h", pad: boo
     if len(assignments(nest, "C")) != 1:
         raise IllegalRewrite("R8 needs one statement that makes C.")
     ((place, inside, last),) = assignments(nest, "C")
+    for one in around:
+        if one.kind is not Kind.SPATIAL and one.var not in nest.loop_variables(last.target):
+            raise IllegalRewrite(
+                f"R8 corrects a sum once, but {one.var} around {loop} takes part in it."
+            )
     in_loop = place[: len(path)] == path
     between = [replace(one, body=()) for one in inside[len(around) + in_loop :]]
     if place[: len(path) - 1] != path[:-1] or any(o.kind is not Kind.SPATIAL for o in between):

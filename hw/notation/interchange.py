@@ -68,7 +68,7 @@ def interchange(nest: Nest, *, outer: str, inner: str) -> Step:
         if place[: len(path)] != path or not isinstance(old, Assign):
             continue
         outlives = len(homes.get(old.target.name, ())) < len(path)
-        crossed = {one.var for one in inside[len(path) - 1 :]} & {inner, outer}
+        crossed = {outer, *({one.var for one in inside[len(path) - 1 :]} & {inner})}
         if outlives and not is_accumulation(old) and not crossed <= nest.loop_variables(old.target):
             raise IllegalRewrite(
                 f"R2 moves sums only, but the last pass alone sets {show_expression(old.target)}."
@@ -92,6 +92,8 @@ def _serialised(
     if len(moved.body) != 1 or not isinstance(moved.body[0], Assign):
         raise IllegalRewrite(f"R2 needs one product per pass of {name}, not several statements.")
     part = moved.body[0]
+    if any(True for _ in calls(part.value, "biased")):
+        raise IllegalRewrite("R2 must keep biased rows together: their signs need vacant slots.")
     stars = tuple(STAR if i == affine(name) else i for i in part.target.index)
     used = Ref(part.target.name, stars)
     takers = [

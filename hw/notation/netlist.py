@@ -65,6 +65,6 @@ def elaborated(component: Any) -> Netlist:
     for kind, body in _CELL.findall(text):
         parameters = dict(_PARAMETER.findall(body))
         width = parameters.get("Y_WIDTH", parameters.get("WIDTH", "0"))
-        cells[kind, int(width)] += 1
+        cells[kind, int(width or 0)] += 1
     wires = tuple((name, int(width)) for width, name in _WIRE.findall(text))
     return Netlist(cells, wires)

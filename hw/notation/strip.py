@@ -15,6 +15,7 @@ from hw.notation.nest import (
     Node,
     Ref,
     call,
+    calls,
     is_pair,
     map_expression,
 )
@@ -57,6 +58,7 @@ def strip_mine(nest: Nest, *, loop: str, factor: int, inner: str, unroll: bool =
     if indexes and (nest.loops(outer) or outer in dict(nest.where)):
         raise IllegalRewrite(f"R5 needs the name {outer!r}, which is taken.")
     passes = -(-node.extent // factor)
+    _require_padding(nest, node, factor)
     split = Affine.of([(outer, factor), (inner, 1)])
     if indexes:
         new = replace(nest, where=(*nest.where, (loop, split)))
@@ -103,6 +105,30 @@ def strip_mine(nest: Nest, *, loop: str, factor: int, inner: str, unroll: bool =
             why += f"; {pair} needs {needed} of its {width} bits"
         why += f"; the compressor takes {factor} times the products"
     return step("R5", f"strip-mine {loop} by {factor}", why + ".", new)
+
+
+def _require_padding(nest: Nest, node: Loop, factor: int) -> None:
+    """Passes beyond the extent must read and write nothing: they lie outside the matrices."""
+    if any(
+        node.var in nest.expand(made.at[0]).variables
+        for _, _, old in nest.walk()
+        if isinstance(old, Assign)
+        for made in calls(old.value, "encode")
+    ):
+        raise IllegalRewrite(f"R5 splits rows, columns and K, but {node.var} counts digits.")
+    if node.extent % factor == 0:
+        return
+    sizes = {"A": (nest.m, nest.k), "B": (nest.k, nest.n), "C": (nest.m, nest.n)}
+    for _, _, old in nest.walk():
+        for ref in mentioned(old):
+            for index, size in zip(ref.index, sizes.get(ref.name, ()), strict=False):
+                assert isinstance(index, Affine)
+                steps = dict(nest.expand(index).terms)
+                if node.var in steps and steps[node.var] * node.extent < size:
+                    raise IllegalRewrite(
+                        f"R5 must pad outside the matrices, but {node.extent} passes of {node.var} "
+                        f"are no multiple of {factor} and more of them would be counted twice."
+                    )
 
 
 def _substituted(nest: Nest, name: str, by: Affine) -> Nest:
@@ -191,8 +217,8 @@ def _unrolled(
             elif isinstance(argument, Ref) and argument.name in local:
                 arguments.append(indexed(argument, STAR))
             else:
-                part = fresh(nest, "pp")
-                before.append(Assign(Ref(part, (affine(inner),)), argument))
+                part = fresh(nest, "pp" if not before else f"pp{len(before) + 1}_")
+                before.append(Assign(Ref(part, (here,)), map_expression(argument, in_lane)))
                 arguments.append(Ref(part, (STAR,)))
         value = call("half_reduce", *arguments)
         return (*under([_lane(inner, factor)], before), replace(old, value=value))
