@@ -24,6 +24,7 @@ _COMMANDS = (
     "networks",
     "regress",
     "bench",
+    "ppa",
     "demo",
 )
 

@@ -14,8 +14,8 @@ from hw.engine.systolic import SystolicArray
 from hw.errors import InputError
 from hw.operand import Operand
 from hw.pe.base import CellElement, ProcessingElement
+from hw.pe.merged_mac import MergedMac
 from hw.registry import PES
-from reports.ppa.baseline import MergedMac
 
 __all__ = ["ENGINE_SIZE", "Design", "Level", "design_names", "find_designs"]
 

@@ -41,9 +41,7 @@ class MergedMac(wiring.Component):
         self._operand = operand
         self._bits = bits
         shape = operand.shape
-        super().__init__(
-            {"first": In(1), "a": In(shape), "b": In(shape), "accumulator": Out(bits)}
-        )
+        super().__init__({"first": In(1), "a": In(shape), "b": In(shape), "accumulator": Out(bits)})
 
     @property
     def operand(self) -> Operand:

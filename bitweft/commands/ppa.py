@@ -1,0 +1,123 @@
+"""``bitweft ppa``: area, delay and throughput per area with free tools."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from hw.errors import InputError
+from hw.files import require_writable, staged_directory, write_text
+from reports.ppa.designs import design_names
+from reports.ppa.flow import NANGATE45, find_target
+from reports.ppa.run import Request, run
+from reports.ppa.write import write_report
+
+
+class PpaLevel(StrEnum):
+    """What is synthesised."""
+
+    PE = "pe"
+    ENGINE = "engine"
+    ALL = "all"
+
+
+def ppa_command(
+    level: Annotated[
+        PpaLevel, typer.Option(help="PEs by themselves, whole 16 x 16 engines, or both.")
+    ] = PpaLevel.PE,
+    designs: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Designs beside the MAC; all if not given.")
+    ] = "",
+    library: Annotated[
+        str, typer.Option(metavar="NAME|FILE.lib", help="nangate45, or a Liberty file.")
+    ] = NANGATE45,
+    delay: Annotated[
+        str, typer.Option(metavar="PS,PS,...", help="Delay targets for ABC in ps.")
+    ] = "300,500,1000,2000",
+    widths: Annotated[
+        str, typer.Option(metavar="BITS,...", help="Sweep of accumulator widths, at PE level.")
+    ] = "",
+    distribution: Annotated[
+        str,
+        typer.Option(
+            metavar="uniform|normal:S[:clip]|FILE.npy", help="Operands of data-dependent PEs."
+        ),
+    ] = "normal:20",
+    clock_gating: Annotated[
+        bool, typer.Option(help="Clock gates for the registers of an engine.")
+    ] = True,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Runs side by side.")] = 1,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for ppa-LIBRARY.json, .md, .html.")
+    ] = Path("build/ppa"),
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the result for machines here too.")
+    ] = None,
+) -> None:
+    """Synthesise PEs or engines onto a cell library and compare them with a Booth MAC.
+
+    Needs the extra 'ppa': pip install 'bitweft[ppa]'. The first run of Yosys takes a minute to
+    compile; runs are cached, so a report that is made again takes seconds.
+
+    Example: bitweft ppa --designs opt1,ffip --delay 300 --widths 16,32,48 -o build/ppa
+    """
+    levels = {"pe": ("pe",), "engine": ("engine",), "all": ("pe", "engine")}[level.value]
+    names = tuple(filter(None, designs.split(",")))
+    known = {name for chosen in levels for name in design_names(chosen)}  # type: ignore[arg-type]
+    for name in names:
+        if name not in known:
+            raise InputError(f"--designs must be among {', '.join(sorted(known))}, not {name!r}.")
+    request = Request(
+        levels=levels,  # type: ignore[arg-type]
+        designs=names,
+        delays=_numbers("--delay", delay, 1, 1_000_000),
+        widths=_numbers("--widths", widths, 8, 64) if widths else (),
+        distribution=distribution,
+        jobs=jobs,
+        gate_clock=clock_gating,
+        command=" ".join(sys.argv[2:]),
+    )
+    if json_file is not None:
+        require_writable(json_file)
+    target = find_target(library)
+    console = Console()
+    with staged_directory(output) as folder:
+        with console.status("Yosys") as status:
+            result = run(request, target, lambda what: status.update(escape(what)))
+        text = json.dumps(result, indent=1) + "\n"
+        (folder / f"ppa-{result['library']['stem']}.json").write_text(text, encoding="utf-8")
+        write_report(result, folder)
+    if json_file is not None:
+        write_text(json_file, text)
+    for chosen in levels:
+        table = Table("Design", "um2", "period ns", "MACs/cycle", "perf/area", title=chosen)
+        for row in result[chosen]["designs"]:
+            table.add_row(
+                row["name"],
+                f"{row['best']['area']:,.0f}",
+                f"{row['best']['period']:.3f}",
+                str(row["macs_per_cycle"]),
+                f"{row['relative']['best']:.2f}",
+            )
+        console.print(table)
+    console.print(f"Report: {escape(str(output))}/ppa-{result['library']['stem']}.html")
+
+
+def _numbers(option: str, text: str, low: int, high: int) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(word) for word in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or not all(low <= n <= high for n in numbers):
+        raise InputError(
+            f"{option} must be integers from {low} to {high} with commas between, not {text!r}."
+        )
+    return numbers

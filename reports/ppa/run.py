@@ -1,0 +1,175 @@
+"""The whole measurement behind ``bitweft ppa``: designs in, one result out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+from reports.ppa.designs import Level, find_designs
+from reports.ppa.digits import count, parse_distribution
+from reports.ppa.explore import BASELINE, DELAYS, Row, explore, row_dict
+from reports.ppa.flow import RECIPES, Job, Target, script, tool_versions
+
+__all__ = ["Request", "run"]
+
+_SEED = 1
+_REDUCTION = 1024
+_REDUCTIONS = 1024
+_MAIN_BITS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be measured.
+
+    Attributes
+    ----------
+    levels : tuple of str
+        ``pe``, ``engine``.
+    designs : tuple of str
+        Names; empty for all.
+    delays : tuple of int
+        Targets for ABC in ps.
+    widths : tuple of int
+        Accumulator widths of the sweep, at PE level; empty for none.
+    distribution : str
+        Operands of the data-dependent rows.
+    jobs : int
+    gate_clock : bool
+        Clock gates in engines.
+    command : str
+        The options, for the report.
+    """
+
+    levels: tuple[Level, ...]
+    designs: tuple[str, ...] = ()
+    delays: tuple[int, ...] = DELAYS
+    widths: tuple[int, ...] = ()
+    distribution: str = "normal:20"
+    jobs: int = 1
+    gate_clock: bool = True
+    command: str = ""
+
+
+def run(
+    request: Request, target: Target, progress: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Measures what `request` asks for; the result is plain data, ready for JSON.
+
+    Raises
+    ------
+    InputError
+        A design or distribution is unknown, or a tool is missing.
+    """
+    distribution = parse_distribution(request.distribution)
+    for level in request.levels:  # refuse before the work
+        find_designs(request.designs, level, _MAIN_BITS)
+    result: dict[str, Any] = {
+        "schema": 1,
+        "command": request.command,
+        "made_with": {"bitweft": f"bitweft {metadata.version('bitweft')}", **tool_versions()},
+        "library": {
+            "name": target.library.name,
+            "stem": target.name.removesuffix(".lib").lower(),
+            "corner": target.library.corner,
+            "sha256": target.sha256,
+            "driver": target.driver,
+            "load": target.load,
+            "buffer": target.buffer,
+            "wire_load": target.wire,
+            "constraints": f"set_driving_cell {target.driver}, set_load {target.load:g}",
+        },
+        "recipes": {r.name: r.about for r in RECIPES.values()},
+        "scripts": {name: script(Job(verilog="", top="unit", recipe=name)) for name in RECIPES}
+        | {f"{r.name}: abc.script": r.abc for r in RECIPES.values() if r.abc},
+    }
+    for level in request.levels:
+        result[level] = _level(request, level, target, progress)
+    if request.widths:
+        result["widths"] = _widths(request, target, progress)
+    result["sparse"] = _sparse(distribution)
+    return result
+
+
+def _level(
+    request: Request, level: Level, target: Target, progress: Callable[[str], None]
+) -> dict[str, Any]:
+    gate = request.gate_clock and level == "engine"
+    designs = find_designs(request.designs, level, _MAIN_BITS)
+    rows = explore(
+        designs,
+        target,
+        delays=request.delays,
+        jobs=request.jobs,
+        gate_clock=gate,
+        progress=progress,
+    )
+    (baseline,) = (row for row in rows if row.design.name == BASELINE)
+    content: dict[str, Any] = {
+        "bits": _MAIN_BITS,
+        "gate_clock": gate,
+        "designs": [row_dict(row, baseline) for row in rows],
+    }
+    flattered = baseline.best("no-booth")
+    content["no_booth"] = {
+        "area": flattered.measurement.area,
+        "period": flattered.measurement.period,
+        "relative": round(baseline.score(baseline.best()) / baseline.score(flattered), 4),
+    }
+    return content
+
+
+def _widths(request: Request, target: Target, progress: Callable[[str], None]) -> dict[str, Any]:
+    by_name: dict[str, list[Row]] = {}
+    for bits in request.widths:
+        designs = find_designs(request.designs, "pe", bits)
+        for row in explore(
+            designs, target, delays=request.delays, jobs=request.jobs, progress=progress
+        ):
+            by_name.setdefault(row.design.name, []).append(row)
+    designs_out = []
+    for name, rows in by_name.items():
+        best = [row.best() for row in rows]
+        points = [
+            {
+                "recipe": point.recipe,
+                "delay_ps": point.delay_ps,
+                "area": point.measurement.area,
+                "period": point.measurement.period,
+            }
+            for point in best
+        ]
+        periods = [point.measurement.period for point in best]
+        designs_out.append(
+            {"name": name, "points": points, "spread": round(max(periods) / min(periods), 4)}
+        )
+    return {"bits": list(request.widths), "designs": designs_out}
+
+
+def _sparse(distribution: Any) -> dict[str, Any]:
+    values = distribution.draw(_REDUCTIONS, _REDUCTION, _SEED)
+    cases: Sequence[tuple[str, int, int]] = (
+        ("booth", 1, 1),
+        ("en-t", 1, 1),
+        ("en-t", 1, 16),
+        ("en-t", 4, 1),
+        ("en-t", 4, 16),
+    )
+    return {
+        "name": distribution.name,
+        "rule": distribution.rule,
+        "k": _REDUCTION,
+        "rows": _REDUCTIONS,
+        "seed": _SEED,
+        "cases": [
+            {
+                "recoding": recoding,
+                "lanes": lanes,
+                "columns": columns,
+                **asdict(count(values, recoding=recoding, lanes=lanes, columns=columns)),  # type: ignore[arg-type]
+            }
+            for recoding, lanes, columns in cases
+        ],
+    }
