@@ -145,11 +145,12 @@ class _Judge:
                     f"after of operator {o['name']!r} must name operators, not {name!r}",
                 )
         for name, t in self.tensors.items():
-            require(
-                t["bytes"] % t["rows"] == 0,
-                "names",
-                f"rows of tensor {name!r} must divide its {t['bytes']} bytes, not be {t['rows']}",
-            )
+            for axis in ("rows", "channels"):
+                require(
+                    t["bytes"] % t[axis] == 0,
+                    "names",
+                    f"{axis} of tensor {name!r} must divide its {t['bytes']} bytes, not be {t[axis]}",
+                )
         for x in self.plan["transfers"]:
             require(
                 x["tensor"] in self.tensors,
@@ -277,11 +278,11 @@ class _Judge:
 
     def copies(self) -> None:
         whole: dict[str, int] = {}  # the step in which the last row of a tensor is written
-        rows: Counter[str] = Counter()
+        stored: Counter[str] = Counter()
         for x in self.plan["transfers"]:
             if x["kind"] in ("store", "spill"):
                 whole[x["tensor"]] = max(x["step"], whole.get(x["tensor"], 0))
-                rows[x["tensor"]] += x["last_row"] - x["first_row"]
+                stored[x["tensor"]] += x["bytes"]
         for x in self.plan["transfers"]:
             name = x["tensor"]
             if x["kind"] == "fetch" and not self.tensors[name]["network_input"]:
@@ -293,27 +294,28 @@ class _Judge:
                     f"step {x['step']}, not {'never' if copied is None else f'at step {copied}'}",
                 )
                 require(
-                    rows[name] >= self.tensors[name]["rows"],
+                    stored[name] >= self.tensors[name]["bytes"],
                     "copies",
-                    f"all {self.tensors[name]['rows']} rows of tensor {name!r} must be stored "
-                    f"before it is fetched at step {x['step']}, not {rows[name]}",
+                    f"all {self.tensors[name]['bytes']} bytes of tensor {name!r} must be stored "
+                    f"before it is fetched at step {x['step']}, not {stored[name]}",
                 )
         for name, t in self.tensors.items():
             require(
-                not t["network_output"] or rows[name] >= t["rows"],
+                not t["network_output"] or stored[name] >= t["bytes"],
                 "copies",
-                f"network output {name!r} must be stored, not {rows[name]} of {t['rows']} rows",
+                f"network output {name!r} must be stored, not {stored[name]} of its "
+                f"{t['bytes']} bytes",
             )
 
     def transfers(self) -> None:
-        fields = ("step", "kind", "tensor", "bytes", "first_row", "last_row")
+        fields = ("step", "kind", "tensor", "bytes", "first", "last")
         given = Counter(tuple(x[f] for f in fields) for x in self.plan["transfers"])
         due = Counter(self._due())
         for missing, what in ((due - given, ""), (given - due, "not ")):
             for step, kind, tensor, count, first, last in sorted(missing):
                 raise BrokenRule(
                     "transfers",
-                    f"{kind} of {tensor!r} ({count} bytes, rows {first} to {last}) at step {step} "
+                    f"{kind} of {tensor!r} ({count} bytes, {first} to {last}) at step {step} "
                     f"must {what}be listed{': no interval or stage calls for it' * bool(what)}",
                 )
 
@@ -321,9 +323,9 @@ class _Judge:
         """The transfers that the intervals and stages imply."""
         due = []
 
-        def add(step: int, kind: str, name: str, first: int, last: int) -> None:
+        def add(step: int, kind: str, name: str, first: int, last: int, axis: str = "rows") -> None:
             t = self.tensors[name]
-            due.append((step, kind, name, t["bytes"] // t["rows"] * (last - first), first, last))
+            due.append((step, kind, name, t["bytes"] // t[axis] * (last - first), first, last))
 
         streamed = set()
         for operator, stage in self.staged.items():
@@ -333,11 +335,11 @@ class _Judge:
                     streamed.add(x["tensor"])
                     read = self.tensors[x["tensor"]]["network_input"]
                     kind = "load" if read else "fetch"
-                    add(step, kind, x["tensor"], x["first_row"], x["last_row"])
+                    add(step, kind, x["tensor"], x["first"], x["last"], stage["axis"])
                 for x in patch["stores"]:
                     written = self.tensors[x["tensor"]]["network_output"]
                     kind = "store" if written else "spill"
-                    add(step, kind, x["tensor"], x["first_row"], x["last_row"])
+                    add(step, kind, x["tensor"], x["first"], x["last"], stage["axis"])
         for name, t in self.tensors.items():
             intervals, rows = t["intervals"], t["rows"]
             if not intervals:

@@ -117,9 +117,10 @@ def _short(value: Any) -> str:
 _bytes = _integer(0)
 _positive = _integer(1)
 
-_SLICES = _list(_record(tensor=_string, first_row=_bytes, last_row=_positive))
+_SLICES = _list(_record(tensor=_string, first=_bytes, last=_positive))
 
 _STAGE = _record(
+    axis=_one_of("rows", "channels"),
     members=_list(
         _record(
             name=_string,
@@ -133,16 +134,15 @@ _STAGE = _record(
             ),
             macs=_bytes,
             weight_bytes=_bytes,
+            loaded_weight_bytes=_bytes,
         )
     ),
     workspace=_string,
     patches=_list(
         _record(
-            buffers=_list(
-                _record(tensor=_string, offset=_bytes, first_row=_bytes, last_row=_positive)
-            ),
+            buffers=_list(_record(tensor=_string, offset=_bytes, first=_bytes, last=_positive)),
             loads=_SLICES,
-            parts=_list(_record(operator=_string, first_row=_bytes, last_row=_positive)),
+            parts=_list(_record(operator=_string, first=_bytes, last=_positive)),
             stores=_SLICES,
         )
     ),
@@ -190,6 +190,7 @@ PLAN = _record(
             shape=_list(_positive),
             bytes=_positive,
             rows=_positive,
+            channels=_positive,
             network_input=_flag,
             network_output=_flag,
             intervals=_list(_record(first_step=_bytes, last_step=_bytes, address=_bytes)),
@@ -201,8 +202,8 @@ PLAN = _record(
             kind=_one_of("load", "fetch", "store", "spill"),
             tensor=_string,
             bytes=_positive,
-            first_row=_bytes,
-            last_row=_positive,
+            first=_bytes,
+            last=_positive,
         )
     ),
 )

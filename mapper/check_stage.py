@@ -29,6 +29,7 @@ class _Judge:
         self.name = operator["name"]
         self.stage = operator["stage"]
         self.tensors = tensors
+        self.axis = self.stage["axis"]
         self.members = {m["name"]: m for m in self.stage["members"]}
         self.space = tensors[self.stage["workspace"]] if self.stage["workspace"] in tensors else {}
         space = self.stage["workspace"]
@@ -53,17 +54,20 @@ class _Judge:
         for n, patch in enumerate(self.stage["patches"]):
             self.patch(n, patch)
         for tensor, rows in self.done.items():
-            want = self.tensors[tensor]["rows"]
-            self.need(rows == want, f"all {want} rows of {tensor!r} must be computed, not {rows}")
+            want = self.tensors[tensor][self.axis]
+            self.need(
+                rows == want, f"all {want} {self.axis} of {tensor!r} must be computed, not {rows}"
+            )
         for tensor, slices in self.stored.items():
             at = 0
             for first, last in sorted(slices):
                 self.need(
-                    first == at, f"rows of {tensor!r} must be stored once each, not from {first}"
+                    first == at,
+                    f"{self.axis} of {tensor!r} must be stored once each, not from {first}",
                 )
                 at = last
-            want = self.tensors[tensor]["rows"]
-            self.need(at == want, f"all {want} rows of {tensor!r} must be stored, not {at}")
+            want = self.tensors[tensor][self.axis]
+            self.need(at == want, f"all {want} {self.axis} of {tensor!r} must be stored, not {at}")
         self.counts()
 
     def form(self) -> None:
@@ -120,7 +124,7 @@ class _Judge:
             self.need(
                 b is not None
                 and x["tensor"] in there
-                and b["first_row"] <= x["first_row"] < x["last_row"] <= b["last_row"],
+                and b["first"] <= x["first"] < x["last"] <= b["last"],
                 f"store of {x['tensor']!r} in patch {n} must be of rows that it has computed",
             )
             self.stored.setdefault(x["tensor"], []).append(_rows(x))
@@ -137,18 +141,20 @@ class _Judge:
         touched = []
         for i, tensor in enumerate(m["inputs"]):
             window = m["windows"][i] if m["windows"] else None
-            first, last = _needed(window, part, self.tensors[tensor]["rows"])
+            first, last = _needed(window, part, self.tensors[tensor][self.axis])
             if first >= last:
                 continue
             if tensor in buffers:
                 b = buffers[tensor]
                 touched.append(tensor)
-                has = tensor in there and b["first_row"] <= first and last <= b["last_row"]
+                has = tensor in there and b["first"] <= first and last <= b["last"]
             elif tensor in self.done:
                 has = last <= self.done[tensor]
             else:
                 has = tensor in self.inputs
-            self.need(has, f"rows {first} to {last} of input {tensor!r} {where} must be there")
+            self.need(
+                has, f"{self.axis} {first} to {last} of input {tensor!r} {where} must be there"
+            )
         for tensor in m["outputs"]:
             self.rows(n, tensor, part)
             if tensor in buffers:
@@ -160,12 +166,12 @@ class _Judge:
                 touched.append(tensor)
             else:
                 self.need(
-                    tensor in self.done and part["first_row"] <= self.done[tensor],
+                    tensor in self.done and part["first"] <= self.done[tensor],
                     f"output {tensor!r} {where} must have a buffer or follow what is resident",
                 )
-                self.done[tensor] = max(self.done[tensor], part["last_row"])
-        seen, first, last = self.seen[m["name"]], part["first_row"], part["last_row"]
-        rows = self.tensors[m["outputs"][0]]["rows"]
+                self.done[tensor] = max(self.done[tensor], part["last"])
+        seen, first, last = self.seen[m["name"]], part["first"], part["last"]
+        rows = self.tensors[m["outputs"][0]][self.axis]
         self.repeated += m["macs"] * max(0, min(last, seen) - first) // rows
         self.seen[m["name"]] = max(seen, last)
         self.runs[m["name"]] += 1
@@ -186,7 +192,14 @@ class _Judge:
 
     def counts(self) -> None:
         macs = self.repeated
-        weights = sum(m["weight_bytes"] * (self.runs[name] - 1) for name, m in self.members.items())
+        weights = 0
+        for name, m in self.members.items():
+            weights += m["loaded_weight_bytes"] - m["weight_bytes"]
+            want = m["weight_bytes"] * self.runs[name]
+            self.need(
+                self.axis == "channels" or m["loaded_weight_bytes"] == want,
+                f"loaded_weight_bytes of {name!r} must be {want}, once per patch",
+            )
         self.need(
             self.stage["recomputed_macs"] == macs,
             f"recomputed_macs must be {macs}, not {self.stage['recomputed_macs']}",
@@ -201,20 +214,20 @@ class _Judge:
 
     def rows(self, n: int, tensor: str, x: Content) -> None:
         self.need(tensor in self.tensors, f"patch {n} must name tensors, not {tensor!r}")
-        rows = self.tensors[tensor]["rows"]
+        rows = self.tensors[tensor][self.axis]
         self.need(
-            x["first_row"] < x["last_row"] <= rows,
-            f"rows {x['first_row']} to {x['last_row']} of {tensor!r} in patch {n} must be some of "
+            x["first"] < x["last"] <= rows,
+            f"{self.axis} {x['first']} to {x['last']} of {tensor!r} in patch {n} must be some of "
             f"its {rows}",
         )
 
     def bytes(self, tensor: str, b: Content) -> int:
         t = self.tensors[tensor]
-        return int(t["bytes"] // t["rows"] * (b["last_row"] - b["first_row"]))
+        return int(t["bytes"] // t[self.axis] * (b["last"] - b["first"]))
 
 
 def _rows(x: Content) -> Rows:
-    return x["first_row"], x["last_row"]
+    return x["first"], x["last"]
 
 
 def _needed(window: Content | None, part: Content, height: int) -> Rows:
@@ -222,6 +235,6 @@ def _needed(window: Content | None, part: Content, height: int) -> Rows:
     if window is None:
         return 0, height
     reach = (window["kernel"] - 1) * window["dilation"]
-    first = part["first_row"] * window["stride"] - window["padding"]
-    last = (part["last_row"] - 1) * window["stride"] - window["padding"] + reach + 1
+    first = part["first"] * window["stride"] - window["padding"]
+    last = (part["last"] - 1) * window["stride"] - window["padding"] + reach + 1
     return max(first, 0), min(last, height)

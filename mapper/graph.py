@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
-from mapper.stage import Stage, Window
+from mapper.stage import Axis, Stage, Window
 
 __all__ = ["Convolution", "Graph", "Operator", "Tensor"]
 
@@ -29,8 +29,11 @@ class Tensor:
         What it occupies in the scratchpad and moves over the bus.
     network_input, network_output : bool
         It starts off chip; it must end off chip.
-    rows : int
-        Equal parts that it can be cut into, the rows of an image; `bytes` is a multiple of it.
+    rows, channels : int
+        Equal parts that it can be cut into: rows of an image, channel words of its layout; `bytes`
+        is a multiple of each.
+    pixels : int
+        Runs of bytes that a part of its channels consists of.
     streamed : bool
         A stage reads it from off chip, so it is written there although it is on chip as well. It
         is no result of the network, yet `network_output` is set for the scheduler.
@@ -42,23 +45,29 @@ class Tensor:
     network_input: bool = False
     network_output: bool = False
     rows: int = 1
+    channels: int = 1
+    pixels: int = 1
     streamed: bool = False
 
     def __post_init__(self) -> None:
         if self.bytes <= 0:
             raise ValueError(f"Bytes of tensor {self.name!r} must be positive, not {self.bytes!r}")
-        if self.rows < 1 or self.bytes % self.rows:
-            raise ValueError(f"Rows of tensor {self.name!r} must divide its bytes: {self.rows}")
+        for parts in (self.rows, self.channels):
+            if parts < 1 or self.bytes % parts:
+                raise ValueError(f"Parts of tensor {self.name!r} must divide its bytes: {parts}")
 
     @property
     def elements(self) -> int:
         """How many numbers it holds, padding of the layout left out."""
         return math.prod(self.shape)
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row."""
-        return self.bytes // self.rows
+    def parts(self, axis: Axis) -> int:
+        """Parts that it can be cut into along an axis."""
+        return self.rows if axis == "rows" else self.channels
+
+    def part_bytes(self, axis: Axis) -> int:
+        """Bytes of one of them."""
+        return self.bytes // self.parts(axis)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +125,11 @@ class Operator:
         Multiply-accumulates; 0 for operators that do not multiply matrices.
     convolution : Convolution or None
         Geometry, where the leading node is a convolution.
-    windows : tuple of Window or None
-        Which rows of each input a row of the output needs; None for all of them. Without any, the
-        operator cannot be split.
+    windows, channel_windows : tuple of Window or None
+        Which rows of each input a row of the output needs, and which channel words a word needs;
+        None for all of them. Without any, the operator cannot be split along that axis.
+    undivided_weight_bytes : int
+        What it reads when every channel word reads its own weights, equal ones again.
     after : tuple of str
         Operators that must run earlier although no tensor joins them on chip.
     stage : Stage or None
@@ -134,6 +145,8 @@ class Operator:
     macs: int = 0
     convolution: Convolution | None = None
     windows: tuple[Window | None, ...] = ()
+    channel_windows: tuple[Window | None, ...] = ()
+    undivided_weight_bytes: int = 0
     after: tuple[str, ...] = ()
     stage: Stage | None = None
 

@@ -7,7 +7,7 @@ have a memory of their own, and are loaded as far ahead of their use as its size
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -34,12 +34,13 @@ from mapper.graph import Operator as PlannedOperator
 from mapper.pieces import Piece, pieces_of, words_per_pixel
 from mapper.plan import Plan, Transfer
 from mapper.plan import PlannedOperator as Planned
-from mapper.stage import Slice, Stage, Window
+from mapper.stage import Axis, Buffer, Slice, Stage, Window
 from sim.quantised import (
     Add,
     AveragePool,
     Concat,
     Conv,
+    GlobalAveragePool,
     MaxPool,
     Network,
     Operator,
@@ -47,7 +48,16 @@ from sim.quantised import (
     Values,
 )
 
-__all__ = ["Computed", "Lowered", "lower", "network_graph", "pack_tensor", "unpack_tensor"]
+__all__ = [
+    "Computed",
+    "Lowered",
+    "Place",
+    "lower",
+    "network_graph",
+    "pack_tensor",
+    "slice_runs",
+    "unpack_tensor",
+]
 
 _ALIGNMENT = INSTRUCTION_BYTES * FETCH_INSTRUCTIONS
 
@@ -73,6 +83,21 @@ def unpack_tensor(memory: npt.NDArray[np.uint8], shape: tuple[int, ...], word_by
     return wide[..., :channels].view(np.int8)
 
 
+def slice_runs(
+    shape: tuple[int, ...], axis: Axis, x: Slice, word_bytes: int
+) -> Iterator[tuple[int, int]]:
+    """What of an NHWC tensor a slice moves: word offset and length of each contiguous run."""
+    _, _, width, channels = shape
+    pixel = words_per_pixel(channels, word_bytes)
+    if axis == "rows":
+        yield x.first * width * pixel, (x.last - x.first) * width * pixel
+    elif (x.first, x.last) == (0, pixel):
+        yield 0, shape[1] * width * pixel
+    else:
+        for p in range(shape[1] * width):
+            yield p * pixel + x.first, x.last - x.first
+
+
 def network_graph(network: Network, spec: Spec) -> Graph:
     """The network as the mapper schedules it, in the bytes of the accelerator's layout.
 
@@ -90,12 +115,15 @@ def network_graph(network: Network, spec: Spec) -> Graph:
             network_input=t.name in network.inputs,
             network_output=t.name in network.outputs,
             rows=t.shape[1],
+            channels=words_per_pixel(t.shape[3], word_bytes),
+            pixels=t.shape[1] * t.shape[2],
         )
         for t in network.tensors
     ]
     operators = []
     for o in network.operators:
-        blocks = _distinct(pieces_of(network, o, word_bytes))
+        pieces = pieces_of(network, o, word_bytes)
+        blocks = _distinct(pieces)
         operators.append(
             PlannedOperator(
                 name=o.name,
@@ -105,19 +133,32 @@ def network_graph(network: Network, spec: Spec) -> Graph:
                 weight_bytes=sum(len(block) for block in blocks),
                 macs=_macs(network, o),
                 windows=_windows(o),
+                channel_windows=_channel_windows(network, o),
+                undivided_weight_bytes=sum(len(piece.block) for piece in pieces),
             )
         )
     return Graph(name=network.name, operators=tuple(operators), tensors=tuple(tensors))
 
 
+class Place(NamedTuple):
+    """Where a tensor, or what there is of it, lies in the scratchpad, in words.
+
+    Word `w` of pixel `p` is at ``base + p * pixel + w``; of a slice, only those that it has.
+    """
+
+    base: int
+    pixel: int
+
+
 class Computed(NamedTuple):
-    """Rows of an operator's result that are in the scratchpad once `computes` are finished."""
+    """Rows or channel words of a result that are in the scratchpad once `computes` are finished."""
 
     computes: int
     operator: str
-    first_row: int
-    last_row: int
-    address: int  # of the first of them, in words
+    first: int
+    last: int
+    axis: Axis
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -200,12 +241,13 @@ class _Builder:
     last_compute: dict[str, int] = field(default_factory=dict)
     results: list[Computed] = field(default_factory=list)
     held: dict[tuple[str, bytes], int] = field(default_factory=dict)
-    places: dict[str, int] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.operators = {o.name: o for o in self.network.operators}
         self.planned = {o.name: o for o in self.plan.operators}
         self.intervals = {t.name: t.intervals for t in self.plan.tensors}
+        self.shapes = {t.name: t.shape for t in self.network.tensors}
         self.word_bytes = self.spec.word_bytes
         self.weight_words = self.spec.weight_buffer.bytes // self.word_bytes
         self.homes: dict[str, int] = {}
@@ -222,24 +264,27 @@ class _Builder:
         """One step of the plan: whole tensors come, the operator or its stage runs, others go."""
         planned = self.planned[self.plan.order[step]]
         whole = [t for t in self.plan.transfers if t.step == step and self._is_whole(t, planned)]
-        for transfer in whole:
+        slices = {t: Slice(t.tensor, t.first, t.last) for t in whole}
+        self.places = {t.tensor: self._place(t.tensor, step) for t in whole}
+        resident = (*planned.inputs, *planned.outputs)
+        self.places |= {name: self._place(name, step) for name in resident}
+        for transfer, x in slices.items():
             if transfer.kind in ("load", "fetch"):
-                rows = (transfer.first_row, transfer.last_row)
-                self._move(Load, transfer.tensor, rows, self._address(transfer.tensor, step))
-        resident = (t for t in (*planned.inputs, *planned.outputs))
-        self.places = {t: self._address(t, step) for t in resident}
+                self._move(Load, "rows", x)
+        held_places = dict(self.places)
+        self.places = {name: held_places[name] for name in resident}
         self.held.clear()
         if planned.stage is None:
             operator = self.operators[planned.name]
-            rows = (0, self.network.tensor(operator.output).shape[1])
-            self._part(operator, rows, self._blocks(operator))
+            height = self.network.tensor(operator.output).shape[1]
+            self._part(operator, self._blocks(operator), "rows", 0, height)
         else:
             self._stage(planned.stage)
         self.last_compute[planned.name] = self.computes
-        for transfer in whole:
+        self.places = held_places
+        for transfer, x in slices.items():
             if transfer.kind not in ("load", "fetch"):
-                rows = (transfer.first_row, transfer.last_row)
-                self._move(Store, transfer.tensor, rows, self._address(transfer.tensor, step))
+                self._move(Store, "rows", x)
 
     def _is_whole(self, transfer: Transfer, planned: Planned) -> bool:
         """Not a slice that the stage of that step moves."""
@@ -249,8 +294,8 @@ class _Builder:
         return transfer.tensor not in {x.tensor for x in slices}
 
     def _stage(self, stage: Stage) -> None:
-        space = self.places.pop(stage.workspace, 0)
         resident = dict(self.places)
+        space = resident.pop(stage.workspace).base if stage.workspace else 0
         if not stage.reread_weight_bytes:
             # They all fit from the begin of the weight memory on, and stay for the whole stage.
             self.next_word = 0
@@ -258,76 +303,87 @@ class _Builder:
         for patch in stage.patches:
             self.places = dict(resident)
             for b in patch.buffers:
-                row = self._row_words(b.tensor)
-                self.places[b.tensor] = space + b.offset // self.word_bytes - b.first_row * row
+                self.places[b.tensor] = self._buffer(stage.axis, space, b)
             loads = {x.tensor: x for x in patch.loads}
             stores = {x.tensor: x for x in patch.stores}
             for part in patch.parts:
                 operator = self.operators[part.operator]
                 for name in dict.fromkeys(operator.inputs):
                     if name in loads:
-                        self._slice(Load, loads.pop(name))
+                        self._move(Load, stage.axis, loads.pop(name))
                 if stage.reread_weight_bytes:
                     self.held.clear()
-                self._part(operator, (part.first_row, part.last_row), blocks[operator.name])
+                self._part(operator, blocks[operator.name], stage.axis, part.first, part.last)
                 if operator.output in stores:
-                    self._slice(Store, stores.pop(operator.output))
+                    self._move(Store, stage.axis, stores.pop(operator.output))
 
-    def _slice(self, kind: type[Load] | type[Store], x: Slice) -> None:
-        local = self.places[x.tensor] + x.first_row * self._row_words(x.tensor)
-        self._move(kind, x.tensor, (x.first_row, x.last_row), local)
+    def _buffer(self, axis: Axis, space: int, b: Buffer) -> Place:
+        local = space + b.offset // self.word_bytes
+        if axis == "rows":
+            pixel = self._pixel_words(b.tensor)
+            return Place(local - b.first * self._width(b.tensor) * pixel, pixel)
+        return Place(local - b.first, b.last - b.first)
 
     def _blocks(self, operator: Operator) -> list[Piece]:
         return pieces_of(self.network, operator, self.word_bytes)
 
-    def _part(self, operator: Operator, rows: tuple[int, int], pieces: list[Piece]) -> None:
-        """Some rows of an operator's output."""
+    def _part(
+        self, operator: Operator, pieces: list[Piece], axis: Axis, first: int, last: int
+    ) -> None:
+        """Some rows, or some channel words, of an operator's output."""
+        height = self.network.tensor(operator.output).shape[1]
+        rows = (first, last) if axis == "rows" else (0, height)
         for piece in pieces:
+            if axis == "channels" and not first <= piece.out_word < last:
+                continue
             # Pieces with equal blocks follow one another. Also the block of a region without rows
             # here is loaded: the plan counts all of an operator's weights for every part.
             key = operator.name, piece.block
             if key not in self.held:
                 self.held[key] = self._load_block(operator, piece.block)
             self._compute(operator, piece, self.held[key], rows)
-        at = self.places[operator.output] + rows[0] * self._row_words(operator.output)
-        self.results.append(Computed(self.computes, operator.name, *rows, at))
+        place = self.places[operator.output]
+        self.results.append(Computed(self.computes, operator.name, first, last, axis, place))
 
-    def _row_words(self, tensor: str) -> int:
-        _, _, width, channels = self.network.tensor(tensor).shape
-        return width * words_per_pixel(channels, self.word_bytes)
+    def _pixel_words(self, tensor: str) -> int:
+        return words_per_pixel(self.network.tensor(tensor).shape[3], self.word_bytes)
 
-    def _address(self, tensor: str, step: int) -> int:
-        """Word address of a tensor that is resident in a step."""
+    def _width(self, tensor: str) -> int:
+        return self.network.tensor(tensor).shape[2]
+
+    def _place(self, tensor: str, step: int) -> Place:
+        """Of a tensor that is resident in a step."""
         for interval in self.intervals[tensor]:
             if interval.first_step <= step < interval.last_step:
                 address, rest = divmod(interval.address, self.word_bytes)
                 if rest:
                     raise ValueError(f"address of {tensor!r} must be a whole number of words")
-                return address
+                known = tensor in self.shapes
+                return Place(address, self._pixel_words(tensor) if known else 0)
         raise ValueError(f"tensor {tensor!r} must be resident in step {step}")
 
-    def _move(
-        self, kind: type[Load] | type[Store], tensor: str, rows: tuple[int, int], local: int
-    ) -> None:
-        """A transfer of activations: it waits for all computations and transfers before it."""
-        row = self._row_words(tensor)
-        home = self.homes[tensor] + rows[0] * row * self.word_bytes
-        self.patches.append((len(self.program), tensor, home))
-        self.program.append(
-            kind(
-                after_load=self.loads if kind is Store else 0,
-                after_execute=self.computes,
-                after_store=self.stores if kind is Load else 0,
-                target=Target.SCRATCHPAD,
-                memory=0,
-                local=local,
-                words=(rows[1] - rows[0]) * row,
+    def _move(self, kind: type[Load] | type[Store], axis: Axis, x: Slice) -> None:
+        """Transfers of activations: they wait for all computations and transfers before them."""
+        place = self.places[x.tensor]
+        for offset, words in slice_runs(self.shapes[x.tensor], axis, x, self.word_bytes):
+            pixel, word = divmod(offset, self._pixel_words(x.tensor))
+            home = self.homes[x.tensor] + offset * self.word_bytes
+            self.patches.append((len(self.program), x.tensor, home))
+            self.program.append(
+                kind(
+                    after_load=self.loads if kind is Store else 0,
+                    after_execute=self.computes,
+                    after_store=self.stores if kind is Load else 0,
+                    target=Target.SCRATCHPAD,
+                    memory=0,
+                    local=place.base + pixel * place.pixel + word,
+                    words=words,
+                )
             )
-        )
-        if kind is Load:
-            self.loads += 1
-        else:
-            self.stores += 1
+            if kind is Load:
+                self.loads += 1
+            else:
+                self.stores += 1
 
     def _load_block(self, operator: Operator, block: bytes) -> int:
         """Loads parameters and weights; returns their word address in the weight memory."""
@@ -389,23 +445,22 @@ class _Builder:
         _, _, left, right = piece.region
         name = operator.inputs[piece.operand]
         shape, output = self.network.tensor(name).shape, self.network.tensor(operator.output).shape
-        pixel = words_per_pixel(shape[3], self.word_bytes)
+        base, pixel = self.places[name]
         row = shape[2] * pixel
         (sy, sx), (dy, dx) = piece.geometry.stride, piece.geometry.dilation
         pad_top = piece.geometry.padding[0] - first * sy
         pad_left = piece.geometry.padding[1] - left * sx
         width = right - left
-        base = self.places[name]
         source = base + piece.first_word - pad_top * row - pad_left * pixel
         tap_x = dx * pixel
         tap_y = dy * row - (piece.kernel[1] - 1) * dx * pixel
         in_size = (shape[1], shape[2])
         if len(operator.inputs) == 2 and piece.kernel == (1, 2) and piece.path == Path.SCALARS:
             # An addition: the second tap lies in the other tensor, at the same place.
-            tap_x = self.places[operator.inputs[1]] - base
+            tap_x = self.places[operator.inputs[1]].base - base
             dx, in_size = 0, (shape[1], shape[2])
-        out_pixel = words_per_pixel(output[3], self.word_bytes)
-        destination = self.places[operator.output] + piece.out_word
+        destination, out_pixel = self.places[operator.output]
+        destination += piece.out_word
         return Compute(
             after_load=after_load,
             after_store=self.stores,
@@ -485,6 +540,17 @@ def _windows(operator: Operator) -> tuple[Window | None, ...]:
             return (None,)
     geometry = operator.geometry
     return (Window(kernel, geometry.stride[0], geometry.dilation[0], geometry.padding[0]),)
+
+
+def _channel_windows(network: Network, operator: Operator) -> tuple[Window | None, ...]:
+    """Which channel words of each distinct input a word of the output needs."""
+    match operator:
+        case Conv() if operator.depthwise and operator.weight.shape[0] == operator.geometry.groups:
+            return (Window(),)
+        case Add() | MaxPool() | AveragePool() | GlobalAveragePool():
+            return tuple(Window() for _ in dict.fromkeys(operator.inputs))
+        case _:
+            return tuple(None for _ in dict.fromkeys(operator.inputs))
 
 
 def _macs(network: Network, operator: Operator) -> int:

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from hw.isa import INSTRUCTION_BYTES, Compute, End, Instruction, Load, Store, Target, encode
 from hw.spec import Spec
-from mapper.lower import Computed, Lowered, tensor_bytes
+from mapper.lower import Computed, Lowered, slice_runs, tensor_bytes
+from mapper.pieces import words_per_pixel
+from mapper.stage import Slice
 from sim.quantised import Network
 
 __all__ = ["Observed", "observe"]
@@ -84,17 +86,20 @@ def observe(
             continue
         for made in wanted.pop(computes):
             shape = network.tensor(known[made.operator]).shape
-            row = tensor_bytes((1, 1, *shape[2:]), spec.word_bytes)
-            program.append(
-                Store(
-                    after_load=loads,
-                    after_execute=computes,
-                    memory=results[made.operator] + made.first_row * row,
-                    local=made.address,
-                    words=(made.last_row - made.first_row) * row // spec.word_bytes,
+            pixel_words = words_per_pixel(shape[3], spec.word_bytes)
+            x = Slice(known[made.operator], made.first, made.last)
+            for offset, words in slice_runs(shape, made.axis, x, spec.word_bytes):
+                pixel, word = divmod(offset, pixel_words)
+                program.append(
+                    Store(
+                        after_load=loads,
+                        after_execute=computes,
+                        memory=results[made.operator] + offset * spec.word_bytes,
+                        local=made.place.base + pixel * made.place.pixel + word,
+                        words=words,
+                    )
                 )
-            )
-            stores += 1
+                stores += 1
         if stop and not wanted:
             program.append(End())
             break

@@ -59,14 +59,18 @@ class Residency(NamedTuple):
 
 
 class Transfer(NamedTuple):
-    """Rows of an activation tensor over the bus: kind is load, fetch, store or spill."""
+    """An activation tensor, or a slice of it, over the bus: load, fetch, store or spill.
+
+    A slice has the parts ``first, ..., last - 1`` along the axis of the stage that moves it; a whole
+    tensor all of its rows.
+    """
 
     step: int
     kind: str
     tensor: str
     bytes: int
-    first_row: int
-    last_row: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ class PlannedTensor:
     shape: tuple[int, ...]
     bytes: int
     rows: int
+    channels: int
     network_input: bool
     network_output: bool
     intervals: tuple[Residency, ...]
@@ -173,6 +178,7 @@ class Plan:
                     "shape": list(t.shape),
                     "bytes": t.bytes,
                     "rows": t.rows,
+                    "channels": t.channels,
                     "network_input": t.network_input,
                     "network_output": t.network_output,
                     "intervals": [i._asdict() for i in t.intervals],
@@ -226,6 +232,7 @@ class Plan:
                     tuple(t["shape"]),
                     t["bytes"],
                     t["rows"],
+                    t["channels"],
                     t["network_input"],
                     t["network_output"],
                     tuple(Residency(**i) for i in t["intervals"]),
@@ -295,6 +302,7 @@ def make_plan(graph: Graph, found: Found, capacity: int, source: Source, seed: i
                 shape=t.shape,
                 bytes=t.bytes,
                 rows=t.rows,
+                channels=t.channels,
                 network_input=t.network_input,
                 network_output=t.network_output and not t.streamed,
                 intervals=placed.get(t.name, ()),
@@ -320,7 +328,10 @@ def _transfers(graph: Graph, moves: Sequence[Move], order: Sequence[int]) -> tup
     for step, o in enumerate(order):
         result += before.get(step, [])
         stage = graph.operators[o].stage
-        for patch in stage.patches if stage else ():
+        if stage is None:
+            result += behind.get(step, [])
+            continue
+        for patch in stage.patches:
             for slices, is_load in ((patch.loads, True), (patch.stores, False)):
                 for name, first, last in slices:
                     t = known[name]
@@ -328,7 +339,7 @@ def _transfers(graph: Graph, moves: Sequence[Move], order: Sequence[int]) -> tup
                         kind = "load" if t.network_input else "fetch"
                     else:
                         kind = "store" if t.network_output else "spill"
-                    count = (last - first) * t.row_bytes
+                    count = (last - first) * t.part_bytes(stage.axis)
                     result.append(Transfer(step, kind, name, count, first, last))
         result += behind.get(step, [])
     return tuple(result)
@@ -354,6 +365,7 @@ def _operator_json(operator: PlannedOperator) -> dict[str, Any]:
 
 def _stage_of(content: Mapping[str, Any]) -> Stage:
     return Stage(
+        axis=content["axis"],
         members=tuple(
             Member(
                 m["name"],
@@ -363,6 +375,7 @@ def _stage_of(content: Mapping[str, Any]) -> Stage:
                 tuple(None if w is None else Window(**w) for w in m["windows"]),
                 m["macs"],
                 m["weight_bytes"],
+                m["loaded_weight_bytes"],
             )
             for m in content["members"]
         ),

@@ -1,4 +1,7 @@
-"""Consecutive operators as one stage: which rows each patch computes, and where they lie."""
+"""Consecutive operators as one stage: what each patch computes, and where it lies.
+
+Parts are rows or channel words, by the axis of the stage.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mapper.graph import Graph, Operator, Tensor
-from mapper.stage import Buffer, Member, Part, Patch, Slice, Stage
+from mapper.stage import Axis, Buffer, Member, Part, Patch, Slice, Stage, Window
 
 __all__ = ["Rows", "Segment", "segment_of"]
 
@@ -20,6 +23,7 @@ class Segment:
 
     Attributes
     ----------
+    axis : Axis
     operators : tuple of Operator
         In a topological order.
     tensors : dict of str to Tensor
@@ -28,6 +32,7 @@ class Segment:
         Tensors that come from outside and that are needed outside afterwards.
     """
 
+    axis: Axis
     operators: tuple[Operator, ...]
     tensors: Mapping[str, Tensor]
     inputs: tuple[str, ...]
@@ -38,11 +43,20 @@ class Segment:
         """How many patches it may be cut into; 1 where a member needs all of another's result."""
         made = {t for o in self.operators for t in o.outputs}
         for o in self.operators:
-            if not o.windows or len(o.outputs) != 1:
+            windows = self.windows(o)
+            if not windows or len(o.outputs) != 1:
                 return 1
-            if any(w is None and t in made for t, w in zip(o.inputs, o.windows, strict=True)):
+            if any(w is None and t in made for t, w in zip(o.inputs, windows, strict=True)):
                 return 1
-        return max(self.tensors[t].rows for t in self.outputs)
+        return max(self.parts(t) for t in self.outputs)
+
+    def windows(self, operator: Operator) -> tuple[Window | None, ...]:
+        """Those of the segment's axis."""
+        return operator.windows if self.axis == "rows" else operator.channel_windows
+
+    def parts(self, tensor: str) -> int:
+        """Parts of a tensor along the segment's axis."""
+        return self.tensors[tensor].parts(self.axis)
 
     @cached_property
     def lives(self) -> dict[str, Rows]:
@@ -63,8 +77,8 @@ class Segment:
 
     def slice(self, tensor: str, patch: int, patches: int) -> Rows:
         """The rows of an output that are one patch's own."""
-        rows = self.tensors[tensor].rows
-        return rows * patch // patches, rows * (patch + 1) // patches
+        parts = self.parts(tensor)
+        return parts * patch // patches, parts * (patch + 1) // patches
 
     def rows(
         self, patch: int, patches: int, done: Mapping[str, int] | None = None
@@ -76,17 +90,18 @@ class Segment:
         done = done or {}
         need = {t: self.slice(t, patch, patches) for t in self.outputs}
         for o in reversed(self.operators):
-            if len(o.outputs) != 1 or not o.windows:  # one patch: everything is needed
+            windows = self.windows(o)
+            if len(o.outputs) != 1 or not windows:  # one patch: everything is needed
                 for t in (*o.inputs, *o.outputs):
-                    need[t] = (0, self.tensors[t].rows)
+                    need[t] = (0, self.parts(t))
                 continue
             first, last = need.get(o.outputs[0], (0, 0))
             first = max(first, done.get(o.outputs[0], 0))
             need[o.outputs[0]] = (first, max(first, last))
             if first >= last:
                 continue
-            for t, window in zip(o.inputs, o.windows, strict=True):
-                height = self.tensors[t].rows
+            for t, window in zip(o.inputs, windows, strict=True):
+                height = self.parts(t)
                 rows = (0, height) if window is None else window.rows(first, last, height)
                 need[t] = _hull(need.get(t, (0, 0)), rows)
         return {t: need.get(t, (0, 0)) for t in self.lives}
@@ -110,7 +125,7 @@ class Segment:
 
     def place(self, rows: Mapping[str, int], local: Iterable[str]) -> tuple[dict[str, int], int]:
         """Offsets of the buffers of some tensors, and the bytes that they take: first fit."""
-        sizes = {t: rows[t] * self.tensors[t].row_bytes for t in local if rows[t]}
+        sizes = {t: rows[t] * self.tensors[t].part_bytes(self.axis) for t in local if rows[t]}
         best: tuple[dict[str, int], int] | None = None
         for order in (
             sorted(sizes, key=lambda t: (-sizes[t], self.lives[t], t)),
@@ -163,27 +178,44 @@ class Segment:
         made = tuple(
             self._patch(n, patches, rows, offsets, resident) for n, rows in enumerate(touched)
         )
-        # Rows below it are computed already; a row that nobody needs never is.
+        # Parts below it are computed already; a row that nobody needs never is.
         seen = {o.name: 0 for o in self.operators}
-        weights = macs = 0
+        runs = dict.fromkeys(seen, 0)
+        macs = 0
         by_name = {o.name: o for o in self.operators}
         for name, first, last in (part for patch in made for part in patch.parts):
             o = by_name[name]
             again = max(0, min(last, seen[name]) - first)
-            macs += o.macs * again // self.tensors[o.outputs[0]].rows
+            macs += o.macs * again // self.parts(o.outputs[0])
             seen[name] = max(seen[name], last)
-            weights += o.weight_bytes
+            runs[name] += 1
+        loaded = {
+            o.name: o.weight_bytes * runs[o.name]
+            if self.axis == "rows"
+            else o.undivided_weight_bytes
+            for o in self.operators
+        }
         held = weight_memory is not None and self.weight_bytes <= weight_memory
         return (
             Stage(
+                axis=self.axis,
                 members=tuple(
-                    Member(o.name, o.kind, o.inputs, o.outputs, o.windows, o.macs, o.weight_bytes)
+                    Member(
+                        o.name,
+                        o.kind,
+                        o.inputs,
+                        o.outputs,
+                        self.windows(o),
+                        o.macs,
+                        o.weight_bytes,
+                        loaded[o.name],
+                    )
                     for o in self.operators
                 ),
                 workspace=workspace if size else "",
                 patches=made,
                 recomputed_macs=macs,
-                reread_weight_bytes=0 if held else weights - self.weight_bytes,
+                reread_weight_bytes=0 if held else sum(loaded.values()) - self.weight_bytes,
             ),
             size,
         )
@@ -214,13 +246,14 @@ class Segment:
         )
 
 
-def segment_of(graph: Graph, operators: tuple[Operator, ...]) -> Segment:
+def segment_of(graph: Graph, operators: tuple[Operator, ...], axis: Axis) -> Segment:
     """Some of a graph's operators, in a topological order, with the tensors at their border."""
     made = {t for o in operators for t in o.outputs}
     read = dict.fromkeys(t for o in operators for t in o.inputs)
     inside = {o.name for o in operators}
     outside = {t for o in graph.operators if o.name not in inside for t in o.inputs}
     return Segment(
+        axis=axis,
         operators=operators,
         tensors={t: graph.tensor(t) for t in (*read, *made)},
         inputs=tuple(t for t in read if t not in made),

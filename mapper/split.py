@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
+from hw.isa import INSTRUCTION_BYTES
 from mapper.graph import Graph, Operator, Tensor
 from mapper.segment import Segment, segment_of
+from mapper.stage import Axis
 
 __all__ = ["MOST_RECOMPUTED", "split"]
 
@@ -44,6 +46,7 @@ class _State(NamedTuple):
 class _Step:
     """Operators ``first, ..., last - 1`` in patches; one whole operator if `patches` is 0."""
 
+    axis: Axis
     first: int
     last: int
     patches: int
@@ -94,12 +97,14 @@ class _Walk:
     graph: Graph
     capacity: int
     weight_memory: int | None
-    segments: dict[tuple[int, int], Segment] = field(default_factory=dict)
-    widest: dict[tuple[int, int, int], dict[str, int]] = field(default_factory=dict)
-    totals: dict[tuple[int, int, int], dict[str, int]] = field(default_factory=dict)
-    fits: dict[tuple[int, int, int, frozenset[str]], int] = field(default_factory=dict)
+    segments: dict[tuple[Axis, int, int], Segment] = field(default_factory=dict)
+    widest: dict[tuple[Segment, int], dict[str, int]] = field(default_factory=dict)
+    totals: dict[tuple[Segment, int], dict[str, int]] = field(default_factory=dict)
+    fits: dict[tuple[Segment, int, frozenset[str]], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # An instruction for every run of bytes of a slice of channels is traffic as well.
+        self.run_bytes = 0 if self.weight_memory is None else INSTRUCTION_BYTES
         self.uses: dict[str, list[int]] = {t.name: [] for t in self.graph.tensors}
         for n, o in enumerate(self.graph.operators):
             for t in o.inputs:
@@ -114,16 +119,18 @@ class _Walk:
             report(first / count)
             best = sorted(ways[first].items(), key=lambda item: item[1].cost)[:_BEAM]
             ways[first] = {}
-            for last in range(first + 1, min(first + _MOST_MEMBERS, count) + 1):
-                segment = self.segment(first, last)
-                if last > first + 1 and segment.most_patches == 1:
-                    break
-                for state, way in best:
-                    for step, after, cost in self.steps(segment, first, last, state):
-                        total = _Cost(*(a + b for a, b in zip(way.cost, cost, strict=True)))
-                        known = ways[last].get(after)
-                        if known is None or total < known.cost:
-                            ways[last][after] = _Way(total, step, way)
+            for axis in get_args(Axis):
+                for last in range(first + 1, min(first + _MOST_MEMBERS, count) + 1):
+                    segment = self.segment(axis, first, last)
+                    # Along channels a single patch is what it is along rows.
+                    if segment.most_patches == 1 and (last > first + 1 or axis == "channels"):
+                        break
+                    for state, way in best:
+                        for step, after, cost in self.steps(segment, first, last, state):
+                            total = _Cost(*(a + b for a, b in zip(way.cost, cost, strict=True)))
+                            known = ways[last].get(after)
+                            if known is None or total < known.cost:
+                                ways[last][after] = _Way(total, step, way)
         if not ways[count]:
             return None
         end: _Way | None = min(ways[count].values(), key=lambda w: w.cost)
@@ -133,10 +140,10 @@ class _Walk:
             end = end.before
         return steps[::-1]
 
-    def segment(self, first: int, last: int) -> Segment:
-        key = first, last
+    def segment(self, axis: Axis, first: int, last: int) -> Segment:
+        key = axis, first, last
         if key not in self.segments:
-            self.segments[key] = segment_of(self.graph, self.graph.operators[first:last])
+            self.segments[key] = segment_of(self.graph, self.graph.operators[first:last], axis)
         return self.segments[key]
 
     def steps(
@@ -156,12 +163,12 @@ class _Walk:
                 at = dict(zip(names, choice, strict=True))
                 resident = frozenset(t for t in names if at[t] != "off")
                 room = self.capacity - kept - sum(tensor(t).bytes for t in resident)
-                if room < 0:
+                if room < 0 or not self._pitches_agree(segment, resident):
                     continue
-                patches = self._patches(segment, first, last, resident, room)
+                patches = self._patches(segment, resident, room)
                 if patches is None:
                     continue
-                cost = self._cost(segment, first, last, patches, at)
+                cost = self._cost(segment, first, patches, at)
                 if cost is None:
                     continue
                 later = {t for t in (*keep, *names) if any(n >= last for n in self.uses[t])}
@@ -172,7 +179,7 @@ class _Walk:
                         t for t in later if t in state.copies or at.get(t) in ("off", "both")
                     ),
                 )
-                yield _Step(first, last, patches, resident, room), after, cost
+                yield _Step(segment.axis, first, last, patches, resident, room), after, cost
 
     def _inputs(self, t: str, state: _State) -> tuple[str, ...]:
         if t in state.on:
@@ -189,49 +196,50 @@ class _Walk:
         # Both only helps where the tensor may be dropped between two uses, or streamed.
         return ("on", "off", "both") if len(uses) > 1 or uses[-1] > last else ("on", "off")
 
-    def _patches(
-        self, segment: Segment, first: int, last: int, resident: frozenset[str], room: int
-    ) -> int | None:
+    def _pitches_agree(self, segment: Segment, resident: frozenset[str]) -> bool:
+        """Whether operators of two inputs find pixels equally far apart in both.
+
+        A slice of channels has its pixels closer together than the whole tensor.
+        """
+        return segment.axis == "rows" or all(
+            len({t in resident for t in o.inputs}) <= 1 for o in segment.operators
+        )
+
+    def _patches(self, segment: Segment, resident: frozenset[str], room: int) -> int | None:
         """The least number of patches whose buffers fit into `room`; 0 if none is needed."""
-        single = last == first + 1
+        single = len(segment.operators) == 1 and segment.axis == "rows"
         if single and len(resident) == len(segment.inputs) + len(segment.outputs):
             return 0
         low, high = (1 if single else 2), segment.most_patches
-        if low > high or self._need(segment, first, last, high, resident) > room:
+        if low > high or self._need(segment, high, resident) > room:
             return None
         while low < high:
             middle = (low + high) // 2
-            if self._need(segment, first, last, middle, resident) <= room:
+            if self._need(segment, middle, resident) <= room:
                 high = middle
             else:
                 low = middle + 1
         return low
 
-    def _need(
-        self, segment: Segment, first: int, last: int, patches: int, resident: frozenset[str]
-    ) -> int:
-        rows_key = first, last, patches
-        key = (*rows_key, resident)
+    def _need(self, segment: Segment, patches: int, resident: frozenset[str]) -> int:
+        key = segment, patches, resident
         if key not in self.fits:
-            if rows_key not in self.widest:
-                self.widest[rows_key] = segment.widest(patches)
+            if key[:2] not in self.widest:
+                self.widest[key[:2]] = segment.widest(patches)
             local = [t for t in segment.lives if t not in resident]
-            self.fits[key] = segment.place(self.widest[rows_key], local)[1]
+            self.fits[key] = segment.place(self.widest[key[:2]], local)[1]
         return self.fits[key]
 
-    def _cost(
-        self, segment: Segment, first: int, last: int, patches: int, at: dict[str, str]
-    ) -> _Cost | None:
+    def _cost(self, segment: Segment, first: int, patches: int, at: dict[str, str]) -> _Cost | None:
         tensor = self.graph.tensor
         moved = sum(
             tensor(t).bytes
             for t in segment.outputs
             if at[t] != "on" and not tensor(t).network_output
         )
-        again = [t for t in segment.inputs if tensor(t).network_input and self.uses[t][0] >= first]
         if not patches:
             return _Cost(moved, 0, 1)
-        key = first, last, patches
+        key = segment, patches
         if key not in self.totals:
             totals = dict.fromkeys(segment.lives, 0)
             for patch in range(patches):
@@ -241,18 +249,26 @@ class _Walk:
         totals = self.totals[key]
         for t in segment.inputs:
             if at[t] == "off":
-                loaded = totals[t] * tensor(t).row_bytes
-                moved += max(0, loaded - tensor(t).bytes) if t in again else loaded
+                loaded = totals[t] * tensor(t).part_bytes(segment.axis)
+                fresh = tensor(t).network_input and self.uses[t][0] >= first
+                moved += max(0, loaded - tensor(t).bytes) if fresh else loaded
+        if segment.axis == "channels":
+            streamed = [t for t in (*segment.inputs, *segment.outputs) if at[t] == "off"]
+            moved += sum(tensor(t).pixels for t in streamed) * patches * self.run_bytes
         macs = sum(
             o.macs
-            * max(0, totals[o.outputs[0]] - tensor(o.outputs[0]).rows)
-            // tensor(o.outputs[0]).rows
+            * max(0, totals[o.outputs[0]] - segment.parts(o.outputs[0]))
+            // segment.parts(o.outputs[0])
             for o in segment.operators
         )
         if macs > MOST_RECOMPUTED * segment.macs:
             return None
         if self.weight_memory is None or segment.weight_bytes > self.weight_memory:
-            moved += (patches - 1) * segment.weight_bytes
+            if segment.axis == "rows":
+                moved += (patches - 1) * segment.weight_bytes
+            else:
+                undivided = sum(o.undivided_weight_bytes for o in segment.operators)
+                moved += undivided - segment.weight_bytes
         return _Cost(moved, macs, patches * len(segment.operators))
 
 
@@ -271,7 +287,7 @@ def _build(graph: Graph, steps: list[_Step], weight_memory: int | None) -> Graph
             operators.append(chosen[0])
             makers |= dict.fromkeys(chosen[0].outputs, chosen[0].name)
             continue
-        segment = segment_of(graph, chosen)
+        segment = segment_of(graph, chosen, step.axis)
         name = chosen[0].name
         if len(chosen) > 1:
             name = f"{chosen[0].name} to {chosen[-1].name}"

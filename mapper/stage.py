@@ -1,22 +1,30 @@
-"""Operators that run in patches: rows of their output at a time, halo rows included.
+"""Operators that run in patches: some rows, or some channels, of their output at a time.
 
 A stage is one step of the schedule. Its members are operators of the network; each patch computes
-some rows of what the stage produces, and of everything in between the rows that these need (the
-patch-by-patch inference of MCUNetV2, Lin et al., NeurIPS 2021; a single member is an operator split
-along rows). Tensors at its border are either whole in the scratchpad, or off chip and then loaded
+some rows of what the stage produces, and of everything in between the rows that these need, halo
+included (the patch-by-patch inference of MCUNetV2, Lin et al., NeurIPS 2021; a single member is an
+operator split along rows). Along channels a patch needs no halo and only its share of the weights,
+but a member that mixes channels must find its input outside. Tensors at its border are either whole in the scratchpad, or off chip and then loaded
 and stored a slice at a time. What only a patch needs lies in the stage's workspace.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-__all__ = ["Buffer", "Member", "Part", "Patch", "Slice", "Stage", "Window"]
+__all__ = ["Axis", "Buffer", "Member", "Part", "Patch", "Slice", "Stage", "Window"]
+
+
+Axis = Literal["rows", "channels"]
+"""What a patch has some of. Channels are counted in words of the layout."""
 
 
 class Window(NamedTuple):
-    """Input rows that an output row needs: `kernel` rows, from ``row * stride - padding``."""
+    """Input rows that an output row needs: `kernel` rows, from ``row * stride - padding``.
+
+    The default also says that a channel word needs the same word of the input.
+    """
 
     kernel: int = 1
     stride: int = 1
@@ -32,28 +40,28 @@ class Window(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """Rows ``first_row, ..., last_row - 1`` of a tensor."""
+    """Rows, or channel words, ``first, ..., last - 1`` of a tensor."""
 
     tensor: str
-    first_row: int
-    last_row: int
+    first: int
+    last: int
 
 
 class Buffer(NamedTuple):
-    """Rows of a tensor in the workspace, `offset` bytes from its begin, during one patch."""
+    """A slice of a tensor in the workspace, `offset` bytes from its begin, during one patch."""
 
     tensor: str
     offset: int
-    first_row: int
-    last_row: int
+    first: int
+    last: int
 
 
 class Part(NamedTuple):
-    """A member for some rows of its output."""
+    """A member for some rows, or channel words, of its output."""
 
     operator: str
-    first_row: int
-    last_row: int
+    first: int
+    last: int
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,10 @@ class Patch:
 
 @dataclass(frozen=True)
 class Member:
-    """An operator of the network within a stage, as `mapper.graph.Operator`."""
+    """An operator of the network within a stage, as `mapper.graph.Operator`.
+
+    The windows are those of the stage's axis.
+    """
 
     name: str
     kind: str
@@ -89,6 +100,7 @@ class Member:
     windows: tuple[Window | None, ...]
     macs: int
     weight_bytes: int
+    loaded_weight_bytes: int  # by all its parts together, when nothing is kept between them
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,7 @@ class Stage:
 
     Attributes
     ----------
+    axis : Axis
     members : tuple of Member
         In the order in which they run in a patch.
     workspace : str
@@ -109,6 +122,7 @@ class Stage:
         of the stage's.
     """
 
+    axis: Axis
     members: tuple[Member, ...]
     workspace: str
     patches: tuple[Patch, ...]

@@ -363,7 +363,7 @@ class TestDetails:
             {"first_step": 2, "last_step": 3, "address": 6},
         ]
         plan["transfers"] += [
-            {"step": step, "kind": kind, "tensor": "x", "bytes": 2, "first_row": 0, "last_row": 1}
+            {"step": step, "kind": kind, "tensor": "x", "bytes": 2, "first": 0, "last": 1}
             for step, kind in ((1, "spill"), (2, "fetch"))
         ]
         plan["baselines"] = {}

@@ -85,12 +85,12 @@ def _smaller_halo(plan: Plan, random: Random) -> None:
     patch = random.choice([p for p in _patches(plan, "loads") if _height(p["loads"][0]) > 1])
     load = patch["loads"][0]
     buffer = next(b for b in patch["buffers"] if b["tensor"] == load["tensor"])
-    load["last_row"] -= 1
-    buffer["last_row"] -= 1
+    load["last"] -= 1
+    buffer["last"] -= 1
 
 
 def _height(x: Plan) -> int:
-    return int(x["last_row"] - x["first_row"])
+    return int(x["last"] - x["first"])
 
 
 def _wider_window(plan: Plan, random: Random) -> None:

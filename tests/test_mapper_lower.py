@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -119,6 +120,29 @@ def test_blocks_that_return_are_loaded_once_in_a_small_weight_memory() -> None:
     _check(network, spec, _planned(network, spec, "MR"), 1)
 
 
+def _runs(
+    network: Network, plan: Plan, lowered: Lowered, spec: Spec
+) -> Iterator[tuple[str, int, int]]:
+    """Direction, address and bytes of every contiguous run that the plan's transfers consist of."""
+    stages = {o.name: o.stage for o in plan.operators}
+    for t in plan.transfers:
+        way = "in" if t.kind in ("load", "fetch") else "out"
+        _, height, width, channels = network.tensor(t.tensor).shape
+        words = -(-channels // spec.word_bytes)
+        home, stage = lowered.tensors[t.tensor], stages[plan.order[t.step]]
+        whole = (t.first, t.last) == (0, words)
+        slices = stage is not None and stage.axis == "channels" and t.tensor in {
+            x.tensor for p in stage.patches for x in (*p.loads, *p.stores)
+        }  # fmt: skip
+        if slices and not whole:
+            for pixel in range(height * width):
+                offset = (pixel * words + t.first) * spec.word_bytes
+                yield way, home + offset, (t.last - t.first) * spec.word_bytes
+        else:
+            first = 0 if slices else t.first
+            yield way, home + first * width * words * spec.word_bytes, t.bytes
+
+
 def _check(network: Network, spec: Spec, plan: Plan, seed: int) -> None:
     """Values of everything in memory, and each transfer and byte of the plan."""
     inputs = random_input(network, seed)
@@ -138,16 +162,9 @@ def _check(network: Network, spec: Spec, plan: Plan, seed: int) -> None:
         for i in lowered.program
         if isinstance(i, Load | Store) and i.target == Target.SCRATCHPAD
     ]
-    rows = {t.name: t.bytes // t.rows for t in plan.tensors}
-    wanted = [
-        (
-            "in" if t.kind in ("load", "fetch") else "out",
-            lowered.tensors[t.tensor] + t.first_row * rows[t.tensor],
-            t.bytes,
-        )
-        for t in plan.transfers
-    ]
+    wanted = list(_runs(network, plan, lowered, spec))
     assert Counter(moved) == Counter(wanted)
+    assert sum(b for _, _, b in wanted) == sum(t.bytes for t in plan.transfers)
     weights = [i for i in lowered.program if isinstance(i, Load) and i.target == Target.WEIGHTS]
     planned_weights = plan.compulsory.weights + plan.reread_weight_bytes
     assert sum(i.words for i in weights) * spec.word_bytes == planned_weights

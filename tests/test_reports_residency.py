@@ -48,7 +48,7 @@ def test_axes_name_their_units_and_the_limit() -> None:
     assert plan is not None
     figure = residency_map(plan)
     (axes,) = figure.axes
-    assert axes.get_xlabel() == "step (one operator each)"
+    assert axes.get_xlabel() == "step (one operator or stage each)"
     assert axes.get_ylabel() == "scratchpad address (KiB)"
     assert "37632 B of non-compulsory traffic (optimal), scratchpad 686 KiB (MR)" in _texts(figure)
     assert axes.get_xlim() == (0, 87)
