@@ -146,7 +146,7 @@ def test_sums_and_cycles(pe: DigitElement, size: int, pause: int, stalls: float)
         (Opt4c(segment=8), 13),
         (Opt4c(segment=65536), 26),
         (Opt4c(segment=64, weight=U4), 12),
-        (Opt4e(segment=16, weight=S4), 10),
+        (Opt4e(segment=32, weight=S4), 11),
     ],
 )
 def test_width_of_a_pair(pe: DigitElement, bits: int) -> None:
@@ -155,10 +155,10 @@ def test_width_of_a_pair(pe: DigitElement, bits: int) -> None:
 
 def test_refuses_segments_that_are_no_whole_groups() -> None:
     with pytest.raises(
-        ValueError, match=r"must be a power of two of at least 16, not 8: change it"
+        ValueError, match=r"must be a power of two of at least 32, not 16: change it"
     ):
-        Opt4e(segment=8)
+        Opt4e(segment=16)
     with pytest.raises(
-        ValueError, match=r"must be a power of two of at least 4, not 12: change it"
+        ValueError, match=r"must be a power of two of at least 8, not 12: change it"
     ):
         Opt4c(segment=12)

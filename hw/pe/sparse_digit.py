@@ -82,7 +82,8 @@ class DigitElement(ProcessingElement):
 
     @model_validator(mode="after")
     def _segment_is_whole_groups(self) -> Self:
-        unit = self.group * self.lanes
+        # Two groups per lane at least, so that every address has a bit.
+        unit = 2 * self.group * self.lanes
         if self.segment & (self.segment - 1) or self.segment < unit:
             message = f"must be a power of two of at least {unit}, not {self.segment}: change it"
             raise PydanticCustomError(
