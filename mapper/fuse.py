@@ -74,6 +74,8 @@ def _joined(head: Operator, reworked: str, follower: Operator) -> Operator:
         nodes=(*head.nodes, follower.name),
         weight_bytes=head.weight_bytes + follower.weight_bytes,
         macs=head.macs + follower.macs,
-        # What reworks each row by itself leaves the head's rows as they are.
+        # What reworks each row by itself leaves the head's rows as they are; so with channels.
         windows=head.windows if follower.windows == (Window(),) else (),
+        channel_windows=head.channel_windows if follower.channel_windows == (Window(),) else (),
+        undivided_weight_bytes=head.undivided_weight_bytes + follower.undivided_weight_bytes,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from mapper.graph import Convolution, Graph, Operator, Tensor
 from mapper.onnx_file import ModelFile, read_model
 from mapper.shapes import infer_outputs, input_shape, label, set_shape, sorted_nodes, static_shape
 from mapper.stage import Window
-from mapper.windows import rows_of, windows_of
+from mapper.windows import channel_windows_of, channels_of, rows_of, windows_of
 from mapper.work import convolution_of, macs_of, weight_elements
 
 __all__ = ["Layout", "graph_of", "import_onnx"]
@@ -229,6 +229,7 @@ class _Walk:
         active = [n for n in node.input if n and n not in self.constants]
         inputs = tuple(dict.fromkeys(self.roots.get(n, n) for n in active))
         convolution = convolution_of(node, self.shapes, self.types)
+        weight_bytes = self._weight_bytes(node)
         self.nodes.append(
             Node(
                 operator=Operator(
@@ -236,10 +237,14 @@ class _Walk:
                     kind=node.op_type,
                     inputs=inputs,
                     outputs=tuple(n for n in outputs if n in self._needed),
-                    weight_bytes=self._weight_bytes(node),
+                    weight_bytes=weight_bytes,
                     macs=macs_of(node, convolution, self.shapes, self.types),
                     convolution=convolution,
-                    windows=self._windows(node, active, inputs, convolution),
+                    windows=self._windows(windows_of, self._rows, node, convolution),
+                    channel_windows=self._windows(
+                        channel_windows_of, self._channels, node, convolution
+                    ),
+                    undivided_weight_bytes=weight_bytes,
                 ),
                 follower=(
                     node.op_type in ELEMENTWISE | FOLLOWERS
@@ -251,27 +256,28 @@ class _Walk:
 
     def _windows(
         self,
+        rule: Callable[..., tuple[Window | None, ...]],
+        parts: Callable[[str], int],
         node: onnx.NodeProto,
-        active: Sequence[str],
-        inputs: Sequence[str],
         convolution: Convolution | None,
     ) -> tuple[Window | None, ...]:
-        """Rows of each distinct input that a row of the output needs."""
+        """Parts of each distinct input that a part of the output needs, by a rule for nodes."""
         outputs = [name for name in node.output if name in self._needed]
-        if len(outputs) != 1 or outputs[0] not in self.shapes or self._rows(outputs[0]) == 1:
+        if len(outputs) != 1 or outputs[0] not in self.shapes or parts(outputs[0]) == 1:
             return ()
+        active = [n for n in node.input if n and n not in self.constants]
         shapes = [self.shapes[n] for n in active]
-        found = windows_of(node, shapes, self.shapes[outputs[0]], convolution)
+        found = rule(node, shapes, self.shapes[outputs[0]], convolution)
         if len(found) != len(active):
             return ()
         windows: dict[str, Window | None] = {}
         for name, window, shape in zip(active, found, shapes, strict=True):
             root = self.roots.get(name, name)
-            seen = shape == self.shapes[root] and self._rows(root) == rows_of(shape)
-            if not seen or windows.get(root, window) != window:
-                window = None  # seen through a view, not cut into rows, or read in two ways
-            windows[root] = window
-        return tuple(windows[n] for n in inputs)
+            # Seen through a view, in one piece, or read in two ways.
+            if shape != self.shapes[root] or parts(root) == 1:
+                window = None
+            windows[root] = window if windows.get(root, window) == window else None
+        return tuple(windows.values())
 
     def _weight_bytes(self, node: onnx.NodeProto) -> int:
         elements = weight_elements(node, self.constants.elements, self.shapes)
@@ -295,6 +301,12 @@ class _Walk:
         shape = self.shapes[tensor]
         rows = rows_of(shape)
         return rows if self.layout.tensor_bytes(shape) % rows == 0 else 1
+
+    def _channels(self, tensor: str) -> int:
+        """The same for channel words."""
+        shape = self.shapes[tensor]
+        channels = channels_of(shape, self.layout.channel_multiple)
+        return channels if self.layout.tensor_bytes(shape) % channels == 0 else 1
 
     @cached_property
     def _needed(self) -> set[str]:
@@ -342,6 +354,8 @@ class _Walk:
                     network_input=n in self.inputs,
                     network_output=n in results,
                     rows=self._rows(n),
+                    channels=self._channels(n),
+                    pixels=math.prod(self.shapes[n][2:]),
                 )
                 for n in used
             ),

@@ -16,6 +16,8 @@ __all__ = ["Rows", "Segment", "segment_of"]
 
 Rows = tuple[int, int]
 
+_ALL = 4
+
 
 @dataclass(frozen=True, eq=False)
 class Segment:
@@ -107,16 +109,19 @@ class Segment:
         return {t: need.get(t, (0, 0)) for t in self.lives}
 
     def widest(self, patches: int) -> dict[str, int]:
-        """Rows of each tensor that a patch touches at most.
+        """Parts of each tensor that a patch touches at most.
 
-        Judged by the first and last patch and, for every output, by those within whose own rows
-        are most: others touch no more, since windows reach equally far from any row.
+        Of many patches only some are looked at: those nearest the middle, where no border cuts
+        windows off, and for every output those of them whose own parts are most.
         """
-        sample = {0, patches - 1}
-        for t in self.outputs:
+        middle = patches // 2
+        sample = {0, middle - 1, middle, middle + 1, patches - 1}
+        if patches <= _ALL:
+            sample = set(range(patches))
+        for t in self.outputs if patches > _ALL else ():
             own = [b - a for a, b in (self.slice(t, n, patches) for n in range(patches))]
-            inside = own[1:-1] or own
-            sample.add(own.index(max(inside), min(1, len(own) - 1)) if own[1:-1] else 0)
+            fullest = [n for n in range(patches) if own[n] == max(own)]
+            sample.update(sorted(fullest, key=lambda n: abs(2 * n - patches))[:2])
         most = dict.fromkeys(self.lives, 0)
         for patch in sample:
             for t, (first, last) in self.rows(patch, patches).items():

@@ -1,4 +1,4 @@
-"""Along which dimension an ONNX tensor can be cut into rows, and which rows a node needs."""
+"""How an ONNX tensor can be cut into rows or channels, and which of them a node needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mapper.catalogue import ELEMENTWISE
 from mapper.graph import Convolution
 from mapper.stage import Window
 
-__all__ = ["rows_of", "windows_of"]
+__all__ = ["channel_windows_of", "channels_of", "rows_of", "windows_of"]
 
 Shape = tuple[int, ...]
 
@@ -24,6 +24,29 @@ def rows_of(shape: Shape) -> int:
     """How many rows a tensor can be cut into; 1 if none of its dimensions serves."""
     axis = _ROW_AXES.get(len(shape))
     return 1 if axis is None or shape[0] != 1 else shape[axis]
+
+
+def channels_of(shape: Shape, multiple: int) -> int:
+    """Channel words of an image or video, `multiple` channels each; 1 of other tensors."""
+    return -(-shape[1] // multiple) if len(shape) in (4, 5) and shape[0] == 1 else 1
+
+
+def channel_windows_of(
+    node: onnx.NodeProto,
+    inputs: Sequence[Shape],
+    output: Shape,
+    convolution: Convolution | None,
+) -> tuple[Window | None, ...]:
+    """The same for channels: None for all of an input's, nothing if they cannot be cut apart."""
+    if len(output) not in (4, 5) or output[0] != 1:
+        return ()
+    alike = tuple(Window() if s[:2] == output[:2] else None for s in inputs)
+    if convolution is not None:
+        each = convolution.groups == inputs[0][1] == output[1]
+        return (alike if each else (None,)) if len(inputs) == 1 else ()
+    if node.op_type in _POOLS | {"GlobalAveragePool", "GlobalMaxPool"} | ELEMENTWISE:
+        return alike
+    return ()
 
 
 def windows_of(
