@@ -210,7 +210,7 @@ def test_any_value_anywhere_is_judged_without_an_error(
     plan: Plan, value: Any, random: Random
 ) -> None:
     broken: Any = copy.deepcopy(plan)
-    node = random.choice(_stages(broken))
+    node: Any = random.choice(_stages(broken))
     while True:
         key = random.choice(list(node) if isinstance(node, dict) else range(len(node)))
         below = node[key]

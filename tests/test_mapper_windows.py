@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from onnxruntime import InferenceSession
 
 from mapper.graph import Operator
 from mapper.onnx_import import import_onnx
 from mapper.stage import Window
+
+# Without type information of its own.
+InferenceSession: Any = importlib.import_module("onnxruntime").InferenceSession
 
 _AXES = {3: 1, 4: 2, 5: 3}
 
@@ -29,7 +32,7 @@ def _conv(rng: np.random.Generator) -> dict[str, Any]:
 
 def _model(kind: str, seed: int) -> onnx.ModelProto:
     rng = np.random.default_rng(seed)
-    shapes = {"x": (1, 4, 11, 5)}
+    shapes: dict[str, tuple[int, ...]] = {"x": (1, 4, 11, 5)}
     weights = {}
     values: dict[str, Any] = {}
     inputs = ["x"]

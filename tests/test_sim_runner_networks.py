@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from hw.spec import load_spec
-from mapper.budget import resolve_budget
+from mapper.budget import Budget, resolve_budget
 from mapper.lower import lower, network_graph, pack_tensor, unpack_tensor
 from mapper.mapping import map_graph
 from mapper.plan import Source
 from sim.quantised import Network
 from sim.quantised_run import run
-from sim.random_networks import random_input, random_network, skipping_network
+from sim.random_networks import deep_network, random_input, random_network, skipping_network
 from sim.runner.accelerator import MemoryModel, NativeAccelerator
 from sim.timing.program import program_timing
 
@@ -23,15 +23,21 @@ SPEC = load_spec("tiny")
 
 
 @pytest.mark.parametrize("stalls", [0.0, 0.4])
-@pytest.mark.parametrize("make", [random_network, skipping_network])
+@pytest.mark.parametrize("make", [random_network, skipping_network, deep_network])
 @pytest.mark.parametrize("seed", range(100, 110))
 def test_values_bytes_and_cycles(seed: int, make: Callable[[int], Network], stalls: float) -> None:
     network = make(seed)
     inputs = random_input(network, seed)
     graph = network_graph(network, SPEC)
     source = Source("x", "0" * 64, 8, 8, SPEC.word_bytes, "MR")
-    plan = map_graph(graph, resolve_budget(graph, "MR"), source).plan
+    budget = resolve_budget(graph, "MR")
+    if make is deep_network:
+        # What does not fit runs in patches.
+        budget = Budget("bytes", budget.bytes // 2 // SPEC.word_bytes * SPEC.word_bytes)
+    weights = SPEC.weight_buffer.bytes
+    plan = map_graph(graph, budget, source, weight_memory=weights).plan
     assert plan is not None
+    assert (make is deep_network) == any(o.stage for o in plan.operators)
     lowered = lower(network, plan, SPEC)
     memory = replace(MemoryModel.of(SPEC, len(lowered.image)), stalls=stalls, seed=seed)
     expected = run(network, inputs)
@@ -52,7 +58,9 @@ def test_values_bytes_and_cycles(seed: int, make: Callable[[int], Network], stal
         moved = {"in": 0, "out": 0}
         for transfer in plan.transfers:
             moved["in" if transfer.kind in ("load", "fetch") else "out"] += transfer.bytes
-        assert accelerator.read("bytes_weights") == plan.compulsory.weights
+        assert accelerator.read("bytes_weights") == (
+            plan.compulsory.weights + plan.reread_weight_bytes
+        )
         assert accelerator.read("bytes_activations") == moved["in"]
         assert accelerator.read("bytes_stored") == moved["out"]
         assert accelerator.read("bytes_instructions") == lowered.program_bytes
