@@ -10,7 +10,7 @@ from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.compress import Addend, compress, tree_depth
+from hw.compress import Addend, compress, shape, tree_depth
 from tests.support import refuses
 
 
@@ -20,13 +20,14 @@ def test_pair_has_the_sum_of_the_addends(data: Any) -> None:
     width = data.draw(st.integers(1, 12))
     widths = data.draw(st.lists(st.integers(1, 14), min_size=1, max_size=9))
     arrivals = data.draw(st.lists(st.integers(0, 3), min_size=len(widths), max_size=len(widths)))
+    shifts = data.draw(st.lists(st.integers(0, 5), min_size=len(widths), max_size=len(widths)))
     rows = data.draw(
         st.lists(st.tuples(*[st.integers(0, 2**w - 1) for w in widths]), min_size=1, max_size=4)
     )
     bits = data.draw(st.integers(0, max(0, len(widths) - 2)))
     m = Module()
     words = [Signal(w, name=f"w{i}") for i, w in enumerate(widths)]
-    addends = [Addend(word, arrival) for word, arrival in zip(words, arrivals, strict=True)]
+    addends = [Addend(*given) for given in zip(words, arrivals, shifts, strict=True)]
     total, carry = Signal(width), Signal(width)
     pair = compress(m, addends, width, [Const(1, 1)] * bits)
     m.d.comb += [total.eq(pair[0]), carry.eq(pair[1])]
@@ -35,7 +36,8 @@ def test_pair_has_the_sum_of_the_addends(data: Any) -> None:
         for row in rows:
             for word, value in zip(words, row, strict=True):
                 ctx.set(word, value)
-            assert (ctx.get(total) + ctx.get(carry) - sum(row) - bits) % 2**width == 0
+            expected = sum(value << shift for value, shift in zip(row, shifts, strict=True)) + bits
+            assert (ctx.get(total) + ctx.get(carry) - expected) % 2**width == 0
 
     simulator = Simulator(m)
     simulator.add_testbench(check)
@@ -49,6 +51,24 @@ def test_depth_is_that_of_a_wallace_tree(inputs: int, levels: int) -> None:
 
 def test_a_late_word_waits_for_the_last_level() -> None:
     assert tree_depth([0, 0, 0, 0, 2]) == 3
+
+
+def test_a_single_bit_costs_one_half_adder_per_column_above_it() -> None:
+    pair = [Addend(Const(0, 20))] * 2
+    # The top column has no carry to make, so it may keep two bits.
+    assert shape([*pair, Addend(Const(0, 20))], 20) == (19, 1, 1)
+    assert shape([*pair, Addend(Const(0, 1), shift=6)], 20) == (0, 14, 1)
+    assert shape(pair, 20) == (0, 0, 0)
+
+
+def test_the_tree_of_an_int8_product_and_a_pair() -> None:
+    # Four digit rows that settle a level late, their increments, and the pair: no column holds more
+    # than seven bits, and three levels after the rows are enough, although six are the most that
+    # they can take where every column is full.
+    rows = [Addend(Const(0, 9), 1, 2 * i) for i in range(4)]
+    increments = [Addend(Const(0, 1), 0, 2 * i) for i in range(4)]
+    pair = [Addend(Const(0, 32))] * 2
+    assert shape([*rows, *increments, *pair], 32).depth == 4
 
 
 def test_refuses_an_empty_tree() -> None:

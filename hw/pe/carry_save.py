@@ -123,12 +123,15 @@ def product_rows(
     *,
     width: int,
     sign_extension: bool,
-) -> list[Any]:
+) -> list[Addend]:
     """Adds to `m` the partial products of one multiplication, ready for a compressor tree.
+
+    A row passes the recoder and the selector, so it settles a full adder's delay later than what
+    comes straight from a register.
 
     Returns
     -------
-    list of Value
+    list of Addend
         Words whose sum modulo ``2**width`` is the product, plus `product_bias` where
         `sign_extension` is false.
     """
@@ -153,7 +156,7 @@ def product_bias(multiplier: Operand, multiplicand: Operand) -> int:
 
 
 def accumulate_rows(
-    m: Any, cell: Any, layout: data.StructLayout, rows: list[Any], take: Any, first: Any
+    m: Any, cell: Any, layout: data.StructLayout, rows: list[Addend], take: Any, first: Any
 ) -> None:
     """Adds to `m` the {sum, carry} pair of `cell` and the tree that adds `rows` to it."""
     # A new sum forgets the old one, so the registers need no reset.
@@ -161,10 +164,8 @@ def accumulate_rows(
     width = len(pair.sum)
     m.d.comb += cell.accumulator.eq(pair)
     keep = ~first.replicate(width)
-    # A row passes the recoder and the selector; the accumulator is there at once.
-    addends = [Addend(_named(m, f"row_{n}", row), arrival=1) for n, row in enumerate(rows)]
-    addends += [Addend(pair.sum & keep), Addend(pair.carry & keep)]
-    total, carry = compress(m, addends, width)
+    addends = [Addend(pair.sum & keep), Addend(pair.carry & keep)]
+    total, carry = compress(m, [*rows, *addends], width)
     with m.If(take):
         m.d.sync += [pair.sum.eq(total), pair.carry.eq(carry)]
 
@@ -177,26 +178,17 @@ def _complemented_row(select: BoothSelect, value: Any, bits: int) -> Any:
     return chosen ^ select.neg.replicate(bits + 1)
 
 
-def _biased_rows(selects: list[BoothSelect], value: Any, bits: int) -> list[Any]:
+def _biased_rows(selects: list[BoothSelect], value: Any, bits: int) -> list[Addend]:
     """Rows without sign extension; together they exceed the product by the step bias."""
     rows = []
     for i, select in enumerate(selects):
         row = _complemented_row(select, value, bits)
-        inverted = Cat(row[:bits], ~row[bits])
-        if i == 0:
-            rows.append(inverted)
-        else:
-            # The two bits below this row's own are vacant: the lower one takes the "+1" of the row
-            # before, which has the same weight.
-            rows.append(
-                Cat(Const(0, 2 * (i - 1)), selects[i - 1].neg, Const(0, 1), inverted),
-            )
-    last = len(selects) - 1
-    rows.append(Cat(Const(0, 2 * last), selects[last].neg))
+        rows.append(Addend(Cat(row[:bits], ~row[bits]), arrival=1, shift=2 * i))
+        rows.append(Addend(select.neg, shift=2 * i))
     return rows
 
 
-def _sign_extended_rows(m: Any, selects: list[BoothSelect], value: Any, width: int) -> list[Any]:
+def _sign_extended_rows(m: Any, selects: list[BoothSelect], value: Any, width: int) -> list[Addend]:
     """Two's complement rows of full width; their sum is the product modulo ``2**width``.
 
     The negated multiplicand is computed once and shared, so that no row needs a "+1".
@@ -209,7 +201,8 @@ def _sign_extended_rows(m: Any, selects: list[BoothSelect], value: Any, width: i
         base = Mux(select.neg, negated, plain)
         doubled = Cat(Const(0, 1), base[: bits + 1])
         row = Mux(select.one, base, Mux(select.two, doubled, 0))
-        rows.append(Cat(Const(0, 2 * i), row, row[bits + 1].replicate(max(0, width - bits))))
+        extended = Cat(row, row[bits + 1].replicate(max(0, width - bits)))
+        rows.append(Addend(extended, arrival=1, shift=2 * i))
     return rows
 
 

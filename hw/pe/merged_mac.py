@@ -60,9 +60,8 @@ class MergedMac(wiring.Component):
         total = Signal(bits, reset_less=True)
         rows = product_rows(m, a, b, operand, operand, width=bits, sign_extension=False)
         bias = -product_bias(operand, operand) % (1 << bits)
-        addends = [Addend(row, arrival=1) for row in rows]
-        addends += [Addend(total & ~first.replicate(bits)), Addend(Const(bias, bits))]
-        last, carry = compress(m, addends, bits)
+        addends = [Addend(total & ~first.replicate(bits)), Addend(Const(bias, bits))]
+        last, carry = compress(m, [*rows, *addends], bits)
         m.d.sync += [a.eq(self.a), b.eq(self.b), first.eq(self.first), total.eq(last + carry)]
         m.d.comb += self.accumulator.eq(total)
         return m
