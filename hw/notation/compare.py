@@ -1,7 +1,7 @@
 """The counts of a PE's nest beside those of its elaborated hardware.
 
-Both sides are computed: the left one from the loop nest that the PE is derived to, the right one
-from the netlist of the cell. `NESTS` says which nest describes which PE; a new PE adds a line.
+Both sides are computed: one from the loop nest that the PE is derived to, the other from the
+netlist. `NESTS` says which derivation leads to which PE; a new PE adds a line.
 """
 
 from __future__ import annotations
@@ -23,41 +23,53 @@ from hw.notation.netlist import elaborated
 from hw.notation.widths import pair_bias
 from hw.pe.base import CellElement, CellSignature, ProcessingElement
 from hw.pe.carry_save import CarrySave
+from hw.pe.digit_column import DigitColumn
+from hw.pe.sparse_digit import DigitElement
 
 __all__ = ["NESTS", "Row", "compare", "nest_of"]
 
-
 _K = 2
+_BORDER = ("alpha", "q")
+"""Made once per row, by a cell of its own at the border of an array."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure, counted twice."""
+    """One figure, counted twice.
+
+    Attributes
+    ----------
+    what : str
+    least, most : int
+        What the nest says. They differ where the nest leaves the hardware a choice, which is in
+        the shape of a compressor tree.
+    hardware : int
+    """
 
     what: str
-    nest: int
+    least: int
+    most: int
     hardware: int
 
-
-def _opt1(pe: Any) -> str:
-    return "opt1" if pe.sign_extension else "opt1x"
-
-
-def _fast(pe: Any) -> str:
-    return pe.kind if pe.carry_save else f"{pe.kind}-mac"
+    @property
+    def agrees(self) -> bool:
+        return self.least <= self.hardware <= self.most
 
 
 NESTS: dict[str, Callable[[Any], str]] = {
     "mac": lambda pe: "mac",
-    "opt1": _opt1,
-    "fip": _fast,
-    "ffip": _fast,
+    "opt1": lambda pe: "opt1" if pe.sign_extension else "opt1x",
+    "opt3": lambda pe: "opt3",
+    "opt4c": lambda pe: "opt4c",
+    "opt4e": lambda pe: "opt4e",
+    "fip": lambda pe: "fip" if pe.carry_save else "fip-mac",
+    "ffip": lambda pe: "ffip" if pe.carry_save else "ffip-mac",
 }
 """The derivation that leads to a PE, by the PE's kind."""
 
 
-def nest_of(pe: ProcessingElement, *, k: int = 2) -> Nest:
-    """The nest of one cell of `pe` that sums `k` products.
+def nest_of(pe: ProcessingElement, *, k: int = _K, cols: int = 1) -> Nest:
+    """The nest of one row of `cols` cells of `pe` that sum `k` products.
 
     Raises
     ------
@@ -67,76 +79,136 @@ def nest_of(pe: ProcessingElement, *, k: int = 2) -> Nest:
     if pe.kind not in NESTS:
         raise InputError(f"PE must be one of {', '.join(NESTS)}, not {pe.kind!r}.")
     a, b = pe.activation, pe.weight
+    recoding, group, lanes = "mbe", 4, 4
     if isinstance(pe, CarrySave) and pe.recodes_weight:
         # A product does not say which of its factors is recoded; the notation recodes A.
         a, b = b, a
-    sizes = Sizes(m=1, n=1, k=k, rows=1, cols=1, a=a, b=b, accumulator_bits=pe.accumulator_bits)
+    if isinstance(pe, DigitElement):
+        recoding = "ent" if pe.recoding == "ent" else "mbe"
+        group, lanes = pe.group, max(2, pe.lanes)
+    sizes = Sizes(
+        m=1,
+        n=cols,
+        k=k,
+        rows=1,
+        cols=cols,
+        group=group,
+        lanes=lanes,
+        a=a,
+        b=b,
+        recoding=recoding,
+        accumulator_bits=pe.accumulator_bits,
+    )
     return derive(NESTS[pe.kind](pe), sizes)[-1].nest
 
 
-def compare(pe: CellElement) -> list[Row]:
-    """Every figure of a cell of `pe`, and of its resolve stage, that both sides have.
+def compare(pe: ProcessingElement) -> list[Row]:
+    """Every figure of `pe` that both sides have.
 
     Raises
     ------
     InputError
         No derivation leads to this PE.
     """
-    nest = nest_of(pe, k=_K)
+    if pe.kind not in NESTS:
+        raise InputError(f"PE must be one of {', '.join(NESTS)}, not {pe.kind!r}.")
+    if isinstance(pe, DigitElement):
+        return _compare_column(pe)
+    assert isinstance(pe, CellElement)
+    return _compare_cell(pe)
+
+
+def _exact(what: str, nest: int, hardware: int) -> Row:
+    return Row(what, nest, nest, hardware)
+
+
+def _compare_cell(pe: CellElement) -> list[Row]:
+    nest = nest_of(pe)
     counts, cell = count(nest), elaborated(pe.create())
+    # The accumulator and what is retimed; the tags are delayed with it.
+    registers = sum(r.flip_flops for r in counts.registers if r.name not in _BORDER)
+    tags = latencies(nest)["C"] * len({"valid", "first"} & set(CellSignature(pe).members))
     rows = [
-        Row("register bits of the cell", _cell_registers(pe, nest, counts), cell.flip_flops),
-        Row("carry chains of the cell", _cell_chains(pe, counts), cell.adders + cell.multipliers),
-        Row("3:2 rows of the cell", _rows(pe, counts), len(cell.named("csa_sum_"))),
-        Row("bias of a step", pair_bias(nest, "(s, c)") // pe.steps(_K), pe.step_bias),
+        _exact("register bits of the cell", registers + tags, cell.flip_flops),
+        _exact("carry chains of the cell", _chains(counts), cell.adders + cell.multipliers),
+        _exact("bias of a step", pair_bias(nest, "(s, c)") // pe.steps(_K), pe.step_bias),
     ]
     if not cell.multipliers:
-        # A multiplier cell hides its encoder and its rows.
+        # A multiplier is one cell, and hides its digits and its tree.
         loops = {node.var: node for _, _, node in nest.walk() if isinstance(node, Loop)}
         digits = counts.copies("encoder") * loops["bw"].extent
-        compressor = counts.of("compressor")[0]
+        (compressor,) = counts.of("compressor")
+        width = compressor.bits
+        # A row in one's complement is one bit longer than its factor, and has its +1 beside it.
+        factor = pe.step_bias and (pe.step_bias & -pe.step_bias).bit_length() - 1
+        if pe.step_bias:
+            rows_in = digits * (factor + 2)
+        else:
+            rows_in = sum(width - 2 * i for i in range(digits))
         rows += [
-            Row("digits", digits, len(cell.named("one_"))),
-            Row("words into the compressor", compressor.inputs - 2, len(cell.named("row_"))),
-            Row("width of the compressor", compressor.bits, max(cell.named("csa_sum_"))),
+            _exact("digits", digits, len(cell.named("one_"))),
+            _tree("full adders of the cell", compressor.inputs, rows_in, width, cell.full_adders),
         ]
     resolve = elaborated(_Resolve(pe))
-    added = sum(u.copies for u in counts.of("adder", in_loop=False))
-    if pe.correction is not None and pe.step_bias:
-        # The row's correction starts from the bias, which then takes no word of its own.
-        added -= 1
-    rows.append(
-        Row(
-            "words added after the sum",
-            added,
-            resolve.adders + len(resolve.named("csa_sum_")),
-        )
-    )
+    words = 2 * _redundant(counts) + (2 if pe.correction is not None else bool(pe.step_bias))
+    chains = 1 if _redundant(counts) else words
+    rows.append(_exact("carry chains after the sum", chains, resolve.adders))
+    if _redundant(counts):
+        most = (words - 2) * pe.accumulator_bits
+        rows.append(Row("full adders after the sum", 0, most, resolve.full_adders))
     return rows
 
 
-_BORDER = ("alpha", "q")
-"""Made once per row, by a cell of its own at the border of an array."""
+def _compare_column(pe: DigitElement) -> list[Row]:
+    size = 3
+    nest = nest_of(pe, k=pe.segment, cols=size)
+    counts = count(nest)
+    cell, column = elaborated(pe.create()), elaborated(DigitColumn(pe, size=size))
+    (pair,) = (r for r in counts.registers if r.words == 2)
+    selectors = counts.copies("selector")
+    # What a digit selects from is fetched by its position, into a register of its own.
+    fetched = selectors * pe.weight.bits
+    held = counts.flip_flops("held")
+    (compressor,) = counts.of("compressor")
+    lanes = compressor.inputs - 2
+    row_bits = pair.bits if pe.sign_extension else pe.weight.signed_bits + 1
+    return [
+        _exact("width of the pair", pair.bits, pe.pair_bits),
+        _exact("register bits of the pairs", pair.flip_flops, column.registers["pair"]),
+        _exact("register bits of the cells", pair.flip_flops + fetched, size * cell.flip_flops),
+        _exact("selectors of a cell", selectors // size, len(cell.named("row_"))),
+        _exact("carry chains of the cells", counts.adders, size * cell.adders),
+        _exact("sparse encoders of the column", counts.copies("sparse encoder") // _own(pe, size),
+               len(column.named("pending"))),
+        _exact("held digits and positions", held // _own(pe, size),
+               sum(column.registers[name] for name in ("pending", "two", "neg"))),
+        _tree("full adders of a cell", compressor.inputs, lanes * (row_bits + 1), pair.bits,
+              cell.full_adders),
+    ]  # fmt: skip
 
 
-def _cell_registers(pe: CellElement, nest: Nest, counts: Counts) -> int:
-    """Accumulator and pipeline of one cell, and the tags that are delayed with the pipeline."""
-    bits = sum(r.flip_flops for r in counts.registers if r.name not in _BORDER)
-    tags = {"valid", "first"} & set(CellSignature(pe).members)
-    return bits + latencies(nest)["C"] * len(tags)
+def _own(pe: DigitElement, size: int) -> int:
+    """PEs of a column in whose stead the column has one encoder: those that would have their own.
+
+    `DigitColumn` is built of any digit PE; for opt3 it is used with one cell.
+    """
+    return size if pe.kind == "opt3" else 1
 
 
-def _cell_chains(pe: CellElement, counts: Counts) -> int:
+def _tree(what: str, inputs: int, row_bits: int, width: int, hardware: int) -> Row:
+    """Full adders of a tree over `inputs` words, of which the rows have `row_bits` in all.
+
+    Each takes one bit away; those of the top column, at most one per row of adders, drop their
+    carry and take two. At most, every row of adders is as wide as the accumulator.
+    """
+    return Row(what, row_bits - 2 * (inputs - 2), (inputs - 2) * width, hardware)
+
+
+def _chains(counts: Counts) -> int:
     """What propagates a carry in every cycle: additions, pre-sums, and negated multiplicands."""
     border = sum(u.copies for u in counts.of("adder", in_loop=True) if "alpha" in u.what)
     chains = counts.adders - border + counts.copies("presum")
-    hidden = bool(counts.of("adder", in_loop=True)) and not _redundant(counts)
-    return chains + (0 if hidden else counts.copies("negator"))
-
-
-def _rows(pe: CellElement, counts: Counts) -> int:
-    """A plain multiplier is one cell, whose inside is the synthesiser's."""
-    return counts.full_adder_rows if _redundant(counts) else 0
+    return chains + counts.copies("negator") * _redundant(counts)
 
 
 def _redundant(counts: Counts) -> bool:

@@ -284,12 +284,11 @@ def _is_held(nest: Nest, path: tuple[int, ...], name: str) -> bool:
 
 
 def _held_bits(nest: Nest, node: Assign, bits: int) -> int:
-    """A select code has two bits (zero digits are not issued); positions index their group."""
+    """A select code has two bits (zero digits are not issued); positions are a bit each."""
     if isinstance(node.value, Call) and node.value.primitive == "sparse":
         (group,) = node.value.arguments
         assert isinstance(group, Ref)
-        size = _star_extent(nest, group)
-        return size * max(1, (size - 1).bit_length())
+        return _star_extent(nest, group)
     if isinstance(node.value, Call) and node.value.primitive == "encode":
         return 1 if nest.recoding == "radix2" else 2
     return bits
