@@ -94,7 +94,10 @@ class Accelerator(wiring.Component):
         renamed = DomainRenamer("units")
         dispatcher = Dispatcher(word_bytes=word_bytes)
         execute = ExecuteUnit(
-            spec.pe, rows=spec.engine.rows, cols=spec.engine.cols, weight_bits=weight_bits
+            spec.pe,
+            rows=spec.engine.rows,
+            cols=spec.engine.cols,
+            weight_bits=weight_bits,
         )
         load, store = LoadUnit(word_bytes=word_bytes), StoreUnit(word_bytes=word_bytes)
         arbiter = ReadArbiter()

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In
 
 from hw.accelerator import Accelerator
 from hw.emit import to_verilog
+from hw.engine.catalogue import AnyEngine, create_array
 from hw.engine.systolic import SystolicArray
 from hw.software import software_values
 from hw.spec import Spec
@@ -48,9 +49,9 @@ def module_name(spec: Spec) -> str:
     return f"bitweft_{spec.name}"
 
 
-def create_engine(spec: Spec) -> SystolicArray:
+def create_engine(spec: Spec) -> AnyEngine:
     """The engine that a spec describes."""
-    return SystolicArray(spec.pe, rows=spec.engine.rows, cols=spec.engine.cols)
+    return create_array(spec.pe, rows=spec.engine.rows, cols=spec.engine.cols)
 
 
 def generate(spec: Spec, top: Top = "accelerator") -> dict[str, str]:
@@ -75,10 +76,12 @@ def _engine(spec: Spec) -> dict[str, str]:
         "constraints": None,
         "activation": str(pe.activation),
         "weight": str(pe.weight),
-        "a_bits": pe.activation.bits,
-        "b_bits": pe.weight.bits,
+        "a_bits": pe.activation.bits * pe.k_granularity,
+        "b_bits": pe.weight.bits * pe.k_granularity,
         "c_bits": pe.accumulator_bits,
-        "latency": engine.latency,
+        "elements": pe.k_granularity,
+        # Of a digit engine it depends on the operands.
+        "latency": engine.latency if isinstance(engine, SystolicArray) else None,
     }
     return {
         f"{module}.v": to_verilog(engine, module),

@@ -11,6 +11,8 @@ __all__ = ["accelerator_conflict", "require_accelerator"]
 # Widths of fields of the instruction set: a word's bytes are enabled by `mask`, scratchpad words
 # have 24-bit and weight words 20-bit addresses.
 _MAX_COLS = 32
+# The feeder gives one element of K per cycle, and programs are timed without looking at the data.
+_PES = ("mac", "opt1")
 _SCRATCHPAD_WORDS = 1 << 24
 _WEIGHT_WORDS = 1 << 20
 
@@ -25,11 +27,8 @@ def accelerator_conflict(spec: Spec) -> str | None:
     for field, operand in (("pe.activation", pe.activation), ("pe.weight", pe.weight)):
         if operand != Operand(8):
             return f"{field} must be int8, not {operand}: change it"
-    if pe.k_granularity != 1:
-        return (
-            f"pe.kind must be one that takes one element of K per step, not {pe.kind}: the weight "
-            "memory has one word per cycle; change it or generate the engine alone"
-        )
+    if pe.kind not in _PES:
+        return f"pe.kind must be {' or '.join(_PES)}, not {pe.kind}: change it"
     if pe.accumulator_bits != 32:
         return f"pe.accumulator_bits must be 32, not {pe.accumulator_bits}: change it"
     # One-byte words would need instruction bursts of 512 beats; AXI4 allows 256.

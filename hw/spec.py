@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from hw.engine.catalogue import EngineKind, engine_conflict
 from hw.errors import InputError
 from hw.pe.base import accumulator_bits_for
 from hw.registry import PES, AnyPE
@@ -49,15 +50,17 @@ class Engine(_Section):
 
     Attributes
     ----------
-    kind, dataflow : str
-        Only ``systolic`` and ``output-stationary`` exist so far.
+    kind : str
+        ``systolic``, or ``columns`` for PEs that work off single digits.
+    dataflow : str
+        Only ``output-stationary`` exists so far.
     rows, cols : int
         PEs per column (output rows M of a tile) and per row (output columns N of a tile).
     max_k : int
         Longest reduction K whose sums the accumulator must hold without overflow.
     """
 
-    kind: Literal["systolic"] = "systolic"
+    kind: EngineKind = "systolic"
     dataflow: Literal["output-stationary"] = "output-stationary"
     rows: int = Field(ge=1, le=128)
     cols: int = Field(ge=1, le=128)
@@ -115,6 +118,13 @@ class Spec(_Section):
     def word_bytes(self) -> int:
         """Bytes of one scratchpad word: as wide as the memory bus."""
         return self.memory.bus_bits // 8
+
+    @model_validator(mode="after")
+    def _engine_runs_pe(self) -> Spec:
+        if conflict := engine_conflict(self.engine.kind, self.pe):
+            field, _, requirement = conflict.partition(" ")
+            raise _conflict(field, requirement)
+        return self
 
     @model_validator(mode="after")
     def _accumulator_holds_max_k(self) -> Spec:

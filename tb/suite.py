@@ -13,12 +13,13 @@ from pydantic import TypeAdapter
 
 from hw.accelerator import Accelerator
 from hw.emit import to_verilog
-from hw.engine.systolic import SystolicArray
+from hw.engine.catalogue import create_array
 from hw.operand import Operand
-from hw.pe.base import CellElement
+from hw.pe.base import ProcessingElement
 from hw.pe.carry_save import CarrySave
 from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
+from hw.pe.sparse_digit import Opt4c, Opt4e
 from hw.registry import AnyPE
 from hw.spec import Spec, load_spec
 
@@ -42,7 +43,7 @@ class Bench:
     """
 
     name: str
-    pe: CellElement
+    pe: ProcessingElement
     rows: int
     cols: int
     module: str = "tb.systolic_array"
@@ -65,7 +66,7 @@ class Bench:
         """
         device: Any
         if self.spec is None:
-            device = SystolicArray(self.pe, rows=self.rows, cols=self.cols)
+            device = create_array(self.pe, rows=self.rows, cols=self.cols)
         else:
             device = Accelerator(self.spec)
         text = to_verilog(device, "top")
@@ -85,7 +86,7 @@ class Bench:
     def from_json(cls, text: str) -> Bench:
         fields = json.loads(text)
         patch, spec = fields.pop("patch"), fields.pop("spec")
-        pe: CellElement = TypeAdapter(AnyPE).validate_python(fields.pop("pe"))
+        pe: ProcessingElement = TypeAdapter(AnyPE).validate_python(fields.pop("pe"))
         return cls(
             pe=pe,
             patch=tuple(patch) if patch else None,
@@ -141,6 +142,13 @@ def suite() -> list[Bench]:
             FastInner(carry_save=False, activation=u4, weight=s4, accumulator_bits=16),
             3,
             2,
+        ),
+        Bench("digit_array[opt4c-3x5]", Opt4c(segment=16), 3, 5),
+        Bench(
+            "digit_array[opt4e-2x3-uint8-int4]",
+            Opt4e(segment=32, activation=u8, weight=s4, recoding="booth"),
+            2,
+            3,
         ),
         Bench.of(load_spec("tiny")),
     ]

@@ -1,4 +1,4 @@
-"""Testbench of the systolic array: values against NumPy, every transfer against the timing model.
+"""Testbench of an array: values against NumPy, every transfer against the timing model.
 
 Test plan (each test compares all values, the `last` flag of every beat, and the cycle of every
 transfer on both streams):
@@ -28,7 +28,7 @@ import numpy.typing as npt
 from sim.reference import gemm
 from sim.streams import Stalls, pack_fields, unpack_field
 from sim.tiles import GemmTiles, grouped_steps
-from sim.timing.systolic import SystolicTiming
+from sim.timing.engine import engine_trace
 from tb.streams import StreamBench
 from tb.suite import Bench
 
@@ -41,7 +41,6 @@ class ArrayBench:
     def __init__(self, dut: Any) -> None:
         bench = Bench.from_json(os.environ["BITWEFT_BENCH"])
         self.pe, self.rows, self.cols = bench.pe, bench.rows, bench.cols
-        self.timing = SystolicTiming.of(self.pe, self.rows, self.cols)
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         self.streams = StreamBench(dut)
 
@@ -51,7 +50,7 @@ class ArrayBench:
 
     def beats(self, lengths: Sequence[int]) -> int:
         """Operand beats of tiles of the given K."""
-        return sum(map(self.timing.beats, lengths))
+        return sum(map(self.pe.steps, lengths))
 
     def random_stalls(self, beats: int) -> Stalls:
         return Stalls.random(
@@ -71,7 +70,15 @@ class ArrayBench:
         """Streams tiles a (rows, K) by b (K, cols) after a reset and compares with the models."""
         lengths = [a.shape[1] for a, _ in tiles]
         stalls = stalls or Stalls.none(self.beats(lengths))
-        expected = self.timing.trace(lengths, stalls.gaps, stalls.ready)
+        expected = engine_trace(
+            self.pe,
+            np.concatenate([a.T for a, _ in tiles]),
+            lengths,
+            rows=self.rows,
+            cols=self.cols,
+            gaps=stalls.gaps,
+            ready=stalls.ready,
+        )
         values = np.concatenate([gemm(a, b, bits=self.pe.accumulator_bits) for a, b in tiles])
 
         await self.streams.reset()

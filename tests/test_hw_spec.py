@@ -86,8 +86,8 @@ ERRORS = [
         ("engine.rosw must be removed or spelt right: there is no such field; "
         "known are kind, dataflow, rows, cols, max_k."),
     ),
-    ('kind = "mac"', 'kind = "opt9"', "pe.kind must be one of mac, opt1, not 'opt9'."),
-    ('kind = "mac"\n', "", "pe.kind must be given: one of mac, opt1."),
+    ('kind = "mac"', 'kind = "opt9"', "pe.kind must be one of ffip, fip, mac, opt1, opt3, opt4c, opt4e, not 'opt9'."),
+    ('kind = "mac"\n', "", "pe.kind must be given: one of ffip, fip, mac, opt1, opt3, opt4c, opt4e."),
     (
         'kind = "mac"',
         'kind = "mac"\nsign_extension = true',
@@ -123,6 +123,24 @@ ERRORS = [
         "48",
         ("weight_buffer.bytes must be a multiple of 32 (two halves of 16-byte words), not 48: "
         "change it or memory.bus_bits."),
+    ),
+    (
+        'kind = "mac"',
+        'kind = "opt3"',
+        "pe.kind must be opt4c or opt4e in an array, not opt3: every PE of a row would encode the "
+        "same digits again, and opt4c shares that encoder at the same number of cycles.",
+    ),
+    (
+        'kind = "mac"',
+        'kind = "opt4c"',
+        "engine.kind must be columns for opt4c, not systolic: its PEs take as many cycles as their "
+        "operands have nonzero digits, but a systolic array moves in step.",
+    ),
+    (
+        'kind = "systolic"',
+        'kind = "columns"',
+        "engine.kind must be systolic for mac, not columns: its PEs take whole operands, and "
+        "columns issue single digits.",
     ),
     ("= 128", "= 96", "memory.bus_bits must be a power of two, not 96."),
     (

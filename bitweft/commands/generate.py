@@ -15,6 +15,7 @@ from hw.errors import InputError
 from hw.files import staged_directory, write_text
 from hw.generate import TOPS, Top, generate, module_name
 from hw.limits import accelerator_conflict
+from hw.pe.base import CellElement
 from hw.spec import load_spec
 from sim.timing.systolic import SystolicTiming
 
@@ -47,18 +48,24 @@ def generate_command(
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
     engine = parameters.engine
-    timing = SystolicTiming.of(parameters.pe, engine.rows, engine.cols)
+    pe = parameters.pe
+    latency = None
+    if isinstance(pe, CellElement):
+        latency = SystolicTiming.of(pe, engine.rows, engine.cols).latency
+    # Digit engines take as many cycles as their operands have nonzero digits.
+    macs = engine.rows * engine.cols * pe.k_granularity if latency else None
     summary = {
         "module": module_name(parameters),
         "top": chosen,
         "spec": parameters.resolved(),
-        "latency_cycles": timing.latency,
-        "macs_per_cycle": engine.rows * engine.cols,
+        "latency_cycles": latency,
+        "macs_per_cycle": macs,
         "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()},
     }
     if json_file is not None:
         write_text(json_file, json.dumps(summary, indent=2) + "\n")
-    table = Table(title=f"{module_name(parameters)}: {engine.rows * engine.cols} MACs per cycle")
+    pace = f"{macs} MACs per cycle" if macs else f"{engine.rows} x {engine.cols} {pe.kind} PEs"
+    table = Table(title=f"{module_name(parameters)}: {pace}")
     table.add_column("file")
     table.add_column("bytes", justify="right")
     for name, text in files.items():

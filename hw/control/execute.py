@@ -13,7 +13,7 @@ from hw.engine.feeder import Feeder
 from hw.engine.systolic import SystolicArray
 from hw.engine.vector import VectorUnit
 from hw.isa import COMPUTE_LAYOUT, Path
-from hw.pe.base import CellElement
+from hw.pe.base import ProcessingElement, cell_element
 from hw.post import PostProcessor
 
 __all__ = ["PARAMETER_WORDS", "ExecuteUnit"]
@@ -49,8 +49,8 @@ class ExecuteUnit(wiring.Component):
         Port of the weight memory.
     """
 
-    def __init__(self, pe: CellElement, *, rows: int, cols: int, weight_bits: int) -> None:
-        self._pe = pe
+    def __init__(self, pe: ProcessingElement, *, rows: int, cols: int, weight_bits: int) -> None:
+        self._pe = cell_element(pe)
         self._rows = rows
         self._cols = cols
         self._weight_bits = weight_bits
@@ -72,7 +72,7 @@ class ExecuteUnit(wiring.Component):
         )
 
     @property
-    def pe(self) -> CellElement:
+    def pe(self) -> ProcessingElement:
         return self._pe
 
     @property

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.control.address import READ
 from hw.engine.beats import operand_beat
-from hw.pe.base import CellElement
+from hw.pe.base import ProcessingElement
 
 __all__ = ["Feeder", "early_release"]
 
@@ -47,7 +47,9 @@ class Feeder(wiring.Component):
     operands : Out(stream.Signature(operand_beat(rows, cols, pe)))
     """
 
-    def __init__(self, pe: CellElement, *, rows: int, cols: int, weight_address_bits: int) -> None:
+    def __init__(
+        self, pe: ProcessingElement, *, rows: int, cols: int, weight_address_bits: int
+    ) -> None:
         self._pe = pe
         self._rows = rows
         self._cols = cols

@@ -28,6 +28,7 @@ __all__ = [
     "ProcessingElement",
     "RegisteredCell",
     "accumulator_bits_for",
+    "cell_element",
 ]
 
 
@@ -207,6 +208,19 @@ class CellElement(ProcessingElement):
 
 def _beat(operand: Operand, elements: int) -> Any:
     return operand.shape if elements == 1 else data.ArrayLayout(operand.shape, elements)
+
+
+def cell_element(pe: ProcessingElement) -> CellElement:
+    """`pe`, known to be dense.
+
+    Raises
+    ------
+    ValueError
+        It is a digit element.
+    """
+    if not isinstance(pe, CellElement):
+        raise ValueError(f"PE must take its operands in every step, which {pe.kind} does not")
+    return pe
 
 
 class RegisteredCell(wiring.Component):

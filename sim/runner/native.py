@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.emit import to_verilog
-from hw.engine.systolic import SystolicArray
-from hw.pe.base import CellElement
+from hw.engine.catalogue import create_array
+from hw.pe.base import ProcessingElement
 from sim.reference import Integers
 from sim.runner.library import SimulationError, native_library
 from sim.streams import Stalls, pack_fields, unpack_field
@@ -39,7 +39,7 @@ class EngineRun:
 
 
 class NativeEngine:
-    """A Verilated systolic array in this process.
+    """A Verilated engine in this process.
 
     Building takes seconds to a minute once; the compiled model is cached by its Verilog and options.
 
@@ -56,7 +56,7 @@ class NativeEngine:
 
     def __init__(
         self,
-        pe: CellElement,
+        pe: ProcessingElement,
         *,
         rows: int,
         cols: int,
@@ -66,13 +66,13 @@ class NativeEngine:
         self._pe = pe
         self._rows = rows
         self._cols = cols
-        text = verilog or to_verilog(SystolicArray(pe, rows=rows, cols=cols), module)
+        text = verilog or to_verilog(create_array(pe, rows=rows, cols=cols), module)
         self._library = _typed(native_library(text, module, "engine.cpp"))
         self._operand_bytes = int(self._library.bitweft_operand_bytes())
         self._result_bytes = int(self._library.bitweft_result_bytes())
 
     @property
-    def pe(self) -> CellElement:
+    def pe(self) -> ProcessingElement:
         return self._pe
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hw.control.execute import PARAMETER_WORDS
 from hw.engine.feeder import early_release
 from hw.isa import Compute, Path
-from hw.pe.base import CellElement
+from hw.pe.base import ProcessingElement
 from hw.post import POST_LATENCY
 from hw.spec import Spec
 from sim.timing.systolic import SystolicTiming
@@ -36,7 +36,7 @@ def compute_cycles(instruction: Compute, spec: Spec) -> int:
     return _START + last + _drain(spec.pe, rows, spec.engine.cols) + _FINISH + 1
 
 
-def _drain(pe: CellElement, rows: int, cols: int) -> int:
+def _drain(pe: ProcessingElement, rows: int, cols: int) -> int:
     """From the last operand beat to the acceptance of the last result row."""
     return SystolicTiming.of(pe, rows, cols).latency + rows - 1
 

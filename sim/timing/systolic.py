@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hw.pe.base import CellElement
+from hw.pe.base import ProcessingElement, cell_element
 
 __all__ = ["StreamTrace", "SystolicTiming"]
 
@@ -67,9 +67,10 @@ class SystolicTiming:
     k_granularity: int = 1
 
     @classmethod
-    def of(cls, pe: CellElement, rows: int, cols: int) -> SystolicTiming:
+    def of(cls, pe: ProcessingElement, rows: int, cols: int) -> SystolicTiming:
         """Timing of an array of `pe`: border register, PE, multiplexer, resolve, skew, queue."""
-        latency = pe.latency + pe.resolve_latency + cols + 2
+        cell = cell_element(pe)
+        latency = cell.latency + cell.resolve_latency + cols + 2
         return cls(rows, cols, latency, pe.k_granularity)
 
     def beats(self, k: int) -> int:
