@@ -107,13 +107,13 @@ def _figures(run: NetworkRun) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
+def versions(seed: int = 0) -> dict[str, str]:
     """What a result was made with."""
     packages = ("bitweft", "amaranth", "verilator", "onnx", "onnxruntime", "ortools", "numpy")
     return {
         **{package: metadata.version(package) for package in packages},
         "python": platform.python_version(),
-        "seed": "0",
+        "seed": str(seed),
     }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib import import_module
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -45,12 +47,23 @@ def bitweft(
 ) -> None:
     """Design tensor accelerators: one spec becomes Verilog, a proven mapping, and a model of both.
 
-    Exit status: 0 done; 1 it ran and the answer is no; 2 bad input; 130 interrupted.
+    Exit status: 0 done; 1 it ran and the answer is no; 2 bad input; 130 interrupted;
+    143 terminated.
     """
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does, but with a status of its own."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    # A second one must not break off what the first has begun to remove.
+    signal.signal(number, signal.SIG_IGN)
+    raise _Terminated
+
+
 def _guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """`command`, with bad input and Ctrl-C turned into one sentence and an exit status."""
+    """`command`, with bad input, Ctrl-C and SIGTERM turned into one sentence and an exit status."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -58,6 +71,8 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except InputError as error:
             raise _refusal(str(error), 2) from error
+        except _Terminated as error:
+            raise _refusal("terminated; unfinished output was removed", 143) from error
         except KeyboardInterrupt as error:
             raise _refusal("interrupted; unfinished output was removed", 130) from error
 
@@ -87,6 +102,7 @@ def create_app(names: Sequence[str] = _COMMANDS) -> typer.Typer:
 
 def main() -> None:
     """Runs the command line; ends the process with the status that the help names."""
+    signal.signal(signal.SIGTERM, _terminate)
     # A command imports only what it needs: the solver and the plots take a second to load.
     named = [word for word in sys.argv[1:2] if word in _COMMANDS]
     create_app(named or _COMMANDS)()

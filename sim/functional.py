@@ -51,7 +51,8 @@ class Machine:
         Raises
         ------
         ProgramError
-            An address is out of range, tokens wait for what never comes, or `End` is missing.
+            An address is out of range, tokens wait for what never comes, a transfer has no words,
+            or `Begin` and `End` are not where they must be.
         """
         units = (Load, Compute, Store)
         queues = [[i for i in program if isinstance(i, unit)] for unit in units]
@@ -59,6 +60,10 @@ class Machine:
             raise ProgramError("program must end with End")
         if not isinstance(program[0], Begin) or program[0].version != ISA_VERSION:
             raise ProgramError(f"program must begin with Begin of version {ISA_VERSION}")
+        if any(isinstance(i, Begin | End) for i in program[1:-1]):
+            raise ProgramError("program must have Begin and End at its ends only")
+        if any(isinstance(i, Load | Store) and not i.words for i in program):
+            raise ProgramError("transfers must have words")
         done = [0, 0, 0]
         while any(done[u] < len(queue) for u, queue in enumerate(queues)):
             progressed = False

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hw.isa import Begin, Compute, End, Instruction, Load, Path, Store, Target
 from hw.spec import Spec
 
-__all__ = ["MEMORY_BYTES", "PROGRAM", "RandomProgram", "random_program"]
+__all__ = ["MEMORY_BYTES", "PROGRAM", "RandomProgram", "conflict", "random_program"]
 
 MEMORY_BYTES = 1 << 16
 PROGRAM = 0
@@ -26,6 +26,21 @@ class RandomProgram:
 
     instructions: list[Instruction]
     memory: npt.NDArray[np.uint8]
+
+
+def conflict(spec: Spec) -> str | None:
+    """Why the programs do not fit a machine: field, requirement, value; None when they do."""
+    word = spec.word_bytes
+    # The largest block is of 3 × 3 taps of two words; each half of the memory holds one.
+    needs = {
+        "scratchpad": _IMAGE_WORDS * word,
+        "weight_buffer": 2 * word * (9 + 9 * 2 * word),
+    }
+    for field, needed in needs.items():
+        found = getattr(spec, field).bytes
+        if found < needed:
+            return f"{field}.bytes must be at least {needed} for the random programs, not {found}"
+    return None
 
 
 def random_program(rng: np.random.Generator, spec: Spec) -> RandomProgram:

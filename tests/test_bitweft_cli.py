@@ -144,11 +144,17 @@ def test_regress_refuses(option: str, value: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command",
-    [["demo", "-o", "OUT/demo"], ["regress", "--jobs", "2", "--junit", "OUT/j.xml"]],
-    ids=lambda command: command[0],
+    ("command", "number", "status", "word"),
+    [
+        (["demo", "-o", "OUT/demo"], signal.SIGINT, 130, "interrupted"),
+        (["regress", "--jobs", "2", "--junit", "OUT/j.xml"], signal.SIGINT, 130, "interrupted"),
+        (["regress", "--jobs", "2", "--junit", "OUT/j.xml"], signal.SIGTERM, 143, "terminated"),
+    ],
+    ids=["demo", "regress", "regress terminated"],
 )
-def test_ctrl_c_during_a_build_leaves_nothing(command: list[str], tmp_path: Path) -> None:
+def test_a_signal_during_a_build_leaves_nothing(
+    command: list[str], number: signal.Signals, status: int, word: str, tmp_path: Path
+) -> None:
     tools, out, cache = tmp_path / "tools", tmp_path / "out", tmp_path / "cache"
     for folder in (tools, out, cache):
         folder.mkdir()
@@ -168,10 +174,10 @@ def test_ctrl_c_during_a_build_leaves_nothing(command: list[str], tmp_path: Path
         text=True,
     )
     (tmp_path / "started").read_text()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     # The pipes end only when every compiler that inherited them has ended.
     _, errors = process.communicate()
-    assert process.returncode == 130
-    assert errors == "bitweft: error: interrupted; unfinished output was removed\n"
+    assert process.returncode == status
+    assert errors == f"bitweft: error: {word}; unfinished output was removed\n"
     assert list(out.iterdir()) == []
     assert list(cache.iterdir()) == []

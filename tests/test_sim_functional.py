@@ -206,6 +206,9 @@ class TestPrograms:
                 [Begin(), Load(target=1, memory=0, local=599, words=2), End()],
                 "on-chip memory must reach word 601, not end at 600",
             ),
+            ([Begin(), Begin(), End()], "program must have Begin and End at its ends only"),
+            ([Begin(), End(), End()], "program must have Begin and End at its ends only"),
+            ([Begin(), Store(memory=0, local=0, words=0), End()], "transfers must have words"),
             (
                 [Begin(), Store(memory=0, local=400, words=1), End()],
                 "on-chip memory must reach word 401, not end at 400",

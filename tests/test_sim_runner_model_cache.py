@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,3 +58,48 @@ def test_two_builders_of_one_model_do_not_disturb_each_other(cache: Path) -> Non
 
     assert (cached_model(["x"], outer) / "model").read_text() == "inner"
     assert len(list(cache.iterdir())) == 1
+
+
+def _aged(folder: Path) -> Path:
+    """A folder that was last changed an hour ago."""
+    folder.mkdir(exist_ok=True)
+    os.utime(folder, (time.time() - 3600,) * 2)
+    return folder
+
+
+def test_what_a_killed_builder_left_is_removed_by_the_next_build(cache: Path) -> None:
+    (cache / ".building-dead").mkdir()
+    (cache / ".building-dead" / "half").touch()
+    _aged(cache / ".building-dead")
+    fresh = cache / ".building-fresh"
+    fresh.mkdir()
+    other = _aged(cache / "0123456789abcdef")
+    model = cached_model(["x"], lambda folder: (folder / "model").touch())
+    assert sorted(cache.iterdir()) == sorted([model, fresh, other])
+
+
+def test_what_another_process_builds_is_left_alone(cache: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from sim.runner.model_cache import cached_model
+
+def build(folder):
+    print(folder, flush=True)
+    (folder / "model").write_text(sys.stdin.readline())
+
+cached_model(["theirs"], build)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    theirs = _aged(Path(process.stdout.readline().strip()))
+    cached_model(["mine"], lambda folder: (folder / "model").touch())
+    assert theirs.is_dir()
+    process.kill()
+    process.communicate()
+    # Now nobody holds it.
+    cached_model(["another"], lambda folder: (folder / "model").touch())
+    assert not theirs.exists()
+    assert len(list(cache.iterdir())) == 2

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bitweft.bench import CASES, markdown, run_case, versions
+from bitweft import bench_random
+from bitweft.bench import CASES, Case, markdown, run_case, versions
+from bitweft.bench_random import KINDS, Accelerated, configurations, run_random
 from hw.errors import InputError
 from hw.files import require_writable, staged_directory
 
@@ -21,6 +26,7 @@ class Suite(StrEnum):
     """What can be measured."""
 
     NETWORKS = "networks"
+    RANDOM = "random"
 
 
 def bench_command(
@@ -29,19 +35,60 @@ def bench_command(
         Path, typer.Option("-o", "--output", help="Folder for SUITE.json and SUITE.md.")
     ] = Path("reports/results"),
     pattern: Annotated[
-        str, typer.Option("--filter", metavar="RE", help="Only cases whose name it finds.")
+        str, typer.Option("--filter", metavar="RE", help="Networks: cases whose name it finds.")
     ] = "",
+    programs: Annotated[int, typer.Option(min=0, help="Random: programs.")] = 500,
+    networks: Annotated[int, typer.Option(min=0, help="Random: networks.")] = 500,
+    faults: Annotated[int, typer.Option(min=0, help="Random: faults.")] = 300,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random: of everything.")] = 1,
+    specs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--spec",
+            help="Random: accelerator to run on; may be given several times.",
+            show_default="small ones of each PE",
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the results for machines here too.")
     ] = None,
 ) -> None:
-    """Run whole networks on the simulated hardware and write the table of results.
+    """Run networks, or random cases, on the simulated hardware and write the table of results.
 
-    The large ones take minutes each, most of it for compiling the hardware once. Ends with exit
-    status 1 when a value, a byte or a cycle differs.
+    `networks` runs whole networks; the large ones take minutes each, most of it for compiling the
+    hardware once. `random` runs random programs and small networks under random stalls of the
+    memory, and random faults. Ends with exit status 1 when a value, a byte, a cycle or an error
+    code differs.
 
     Example: bitweft bench networks --filter 'tiny' -o results/
     """
+    if json_file is not None:
+        require_writable(json_file)
+    console = Console()
+    run: Callable[[], tuple[dict[str, Any], str]]
+    if suite is Suite.NETWORKS:
+        run = partial(_networks, _cases(pattern), console)
+    else:
+        counts = dict(zip(KINDS, (programs, networks, faults), strict=True))
+        run = partial(_random, counts, configurations(specs or []), seed, console)
+    with staged_directory(output) as folder:
+        content, page = run()
+        text = json.dumps(content, indent=2) + "\n"
+        (folder / f"{suite.value}.json").write_text(text, encoding="utf-8")
+        (folder / f"{suite.value}.md").write_text(page, encoding="utf-8")
+    if json_file is not None:
+        json_file.write_text(text, encoding="utf-8")
+    if not _agrees(suite, content):
+        raise typer.Exit(1)
+
+
+def _agrees(suite: Suite, content: dict[str, Any]) -> bool:
+    if suite is Suite.NETWORKS:
+        return all(result["agrees"] for result in content["results"])
+    return not content["mismatches"]
+
+
+def _cases(pattern: str) -> list[Case]:
     try:
         expression = re.compile(pattern)
     except re.error as error:
@@ -54,31 +101,42 @@ def bench_command(
         raise InputError(
             f"--filter must find a case, not none with {pattern!r}; cases are {names}."
         )
-    if json_file is not None:
-        require_writable(json_file)
-    console = Console()
+    return cases
+
+
+def _networks(cases: Sequence[Case], console: Console) -> tuple[dict[str, Any], str]:
     results: list[dict[str, Any]] = []
-    with staged_directory(output) as folder:
-        for case in cases:
-            with console.status(escape(case.name)) as status:
+    for case in cases:
+        with console.status(escape(case.name)) as status:
 
-                def progress(what: str, share: float | None, name: str = case.name) -> None:
-                    done = "" if share is None else f" {100 * share:.0f} %"
-                    status.update(escape(f"{name}: {what}{done}"))
+            def progress(what: str, share: float | None, name: str = case.name) -> None:
+                done = "" if share is None else f" {100 * share:.0f} %"
+                status.update(escape(f"{name}: {what}{done}"))
 
-                result = run_case(case, progress)
-            results.append(result)
-            verdict = "agrees" if result["agrees"] else "[red]DIFFERS[/]"
-            console.print(
-                f"{escape(case.name)}: {result['cycles_counted']:,} cycles, "
-                f"{100 * result['utilisation']:.1f} % utilisation, {verdict}"
-            )
-        content = {"made_with": versions(), "results": results}
-        text = json.dumps(content, indent=2) + "\n"
-        (folder / f"{suite.value}.json").write_text(text, encoding="utf-8")
-        page = markdown(results, versions())
-        (folder / f"{suite.value}.md").write_text(page, encoding="utf-8")
-    if json_file is not None:
-        json_file.write_text(text, encoding="utf-8")
-    if not all(result["agrees"] for result in results):
-        raise typer.Exit(1)
+            result = run_case(case, progress)
+        results.append(result)
+        verdict = "agrees" if result["agrees"] else "[red]DIFFERS[/]"
+        console.print(
+            f"{escape(case.name)}: {result['cycles_counted']:,} cycles, "
+            f"{100 * result['utilisation']:.1f} % utilisation, {verdict}"
+        )
+    return {"made_with": versions(), "results": results}, markdown(results, versions())
+
+
+def _random(
+    counts: Mapping[str, int], accelerators: Sequence[Accelerated], seed: int, console: Console
+) -> tuple[dict[str, Any], str]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("building", total=sum(counts.values()))
+        results = run_random(
+            counts,
+            accelerators,
+            seed,
+            lambda kind, number: bar.update(task, advance=1, description=kind),
+        )
+    for tally in results.tallies:
+        verdict = f"[red]{tally.mismatches:,} DIFFER[/]" if tally.mismatches else "no mismatch"
+        console.print(f"{tally.cases:,} {tally.kind} on {escape(tally.accelerator)}: {verdict}")
+    content = {"made_with": versions(seed), **results.content()}
+    return content, bench_random.markdown(content)

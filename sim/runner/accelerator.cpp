@@ -175,6 +175,18 @@ void *bitweft_open(uint64_t bytes, int64_t latency, int64_t interval, uint32_t s
     return m;
 }
 void bitweft_close(void *handle) { delete static_cast<Machine *>(handle); }
+// Also drops what is under way on the bus.
+void bitweft_reset(void *handle) {
+    auto &m = *static_cast<Machine *>(handle);
+    m.top.rst = 1;
+    m.tick();
+    m.tick();
+    m.top.rst = 0;
+    m.reads.clear();
+    m.writes.clear();
+    m.responses.clear();
+    m.held_read_pending = m.held_response_pending = false;
+}
 uint8_t *bitweft_memory(void *handle) { return static_cast<Machine *>(handle)->memory.data(); }
 void bitweft_fail(void *handle, int64_t burst) {
     auto &m = *static_cast<Machine *>(handle);

@@ -143,6 +143,10 @@ class NativeAccelerator:
         """Lets the burst that comes after `burst` others answer SLVERR; None: no further one."""
         self._library.bitweft_fail(self._handle, -1 if burst is None else burst)
 
+    def reset(self) -> None:
+        """Resets accelerator and bus, in the middle of a run or after it; memory stays."""
+        self._library.bitweft_reset(self._handle)
+
     def start(self, *, program: int, length: int) -> None:
         """Starts the program at byte address `program`; `advance` lets it run."""
         self._library.bitweft_forget(self._handle)
@@ -260,6 +264,7 @@ def _typed(library: Any) -> Any:
     signatures: dict[str, tuple[Any, list[Any]]] = {
         "open": (handle, [ctypes.c_uint64, count, count, word, ctypes.c_uint64, count]),
         "close": (None, [handle]),
+        "reset": (None, [handle]),
         "memory": (ctypes.POINTER(ctypes.c_uint8), [handle]),
         "fail": (None, [handle, count]),
         "write": (ctypes.c_int32, [handle, word, word]),
