@@ -10,11 +10,11 @@ from hw.pe.base import ProcessingElement
 from hw.pe.carry_save import CarrySave
 from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
-from hw.pe.sparse_digit import Opt3, Opt4c, Opt4e
+from hw.pe.sparse_digit import Opt2, Opt3, Opt4c, Opt4e
 
 __all__ = ["PES", "AnyPE"]
 
-_Union = Mac | CarrySave | FastInner | FreePipeline | Opt3 | Opt4c | Opt4e
+_Union = Mac | CarrySave | FastInner | FreePipeline | Opt2 | Opt3 | Opt4c | Opt4e
 
 AnyPE = Annotated[_Union, Field(discriminator="kind")]
 

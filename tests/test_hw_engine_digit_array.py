@@ -10,7 +10,7 @@ from amaranth.sim import Simulator
 
 from hw.engine.digit_array import DigitArray
 from hw.operand import Operand
-from hw.pe.sparse_digit import DigitElement, Opt4c, Opt4e
+from hw.pe.sparse_digit import DigitElement, Opt2, Opt4c, Opt4e
 from sim.streams import Stalls
 from sim.timing.digit_array import DigitTiming
 from tests.support import refuses
@@ -23,6 +23,7 @@ FORMS = [
             (Opt4c(segment=8, recoding="booth", cells_per_adder=1), 2, 2),
             (Opt4c(segment=16, activation=Operand(8, False), weight=Operand(4)), 1, 3),
             (Opt4c(segment=8, group=2, activation=Operand(4), accumulator_bits=16), 4, 1),
+            (Opt2(segment=16, products=4), 2, 3),
             (Opt4e(segment=32, cells_per_adder=2), 2, 4),
             (Opt4e(segment=16, group=2, weight=Operand(8, False), sign_extension=True), 2, 3),
         ]

@@ -13,6 +13,7 @@ from hw.pe.base import CellElement, accumulator_bits_for
 from hw.pe.carry_save import CarrySave
 from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
+from hw.pe.sparse_digit import Opt2, Opt3, Opt4c, Opt4e
 from hw.registry import PES
 from sim.reference import wrap
 from sim.runner.native import NativeEngine
@@ -89,7 +90,16 @@ def test_accumulator_width_for_k_products(a: str, b: str, k: int, bits: int) -> 
 
 
 def test_registry_knows_each_kind_by_name() -> None:
-    assert PES == {"mac": Mac, "opt1": CarrySave, "fip": FastInner, "ffip": FreePipeline}
+    assert PES == {
+        "mac": Mac,
+        "opt1": CarrySave,
+        "opt2": Opt2,
+        "opt3": Opt3,
+        "opt4c": Opt4c,
+        "opt4e": Opt4e,
+        "fip": FastInner,
+        "ffip": FreePipeline,
+    }
 
 
 @pytest.mark.parametrize("pe", FORMS[:3], ids=repr)

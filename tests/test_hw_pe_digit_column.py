@@ -10,7 +10,7 @@ from amaranth.sim import Simulator
 
 from hw.operand import Operand
 from hw.pe.digit_column import PAIRS_AFTER, DigitColumn
-from hw.pe.sparse_digit import DigitElement, Opt3, Opt4c, Opt4e
+from hw.pe.sparse_digit import DigitElement, Opt2, Opt3, Opt4c, Opt4e
 from sim.digits import lane_groups, pass_cycles, recode
 
 S4, U4, S16 = Operand(4), Operand(4, False), Operand(16)
@@ -26,6 +26,8 @@ FORMS = [
         (Opt4c(activation=U4, weight=S4, group=2), 2, 3),
         (Opt4c(activation=S16, weight=S16), 2, 0),
         (Opt4e(), 3, 0),
+        (Opt2(), 2, 0),
+        (Opt2(products=4, recoding="booth", activation=U4), 3, 1),
         (Opt4e(recoding="booth", weight=Operand(8, False)), 2, 2),
         (Opt4e(activation=S4, weight=U4, group=2), 1, 1),
     ]
@@ -147,6 +149,7 @@ def test_sums_and_cycles(pe: DigitElement, size: int, pause: int, stalls: float)
         (Opt4c(segment=65536), 26),
         (Opt4c(segment=64, weight=U4), 12),
         (Opt4e(segment=32, weight=S4), 11),
+        (Opt2(segment=32), 15),
     ],
 )
 def test_width_of_a_pair(pe: DigitElement, bits: int) -> None:
@@ -162,3 +165,7 @@ def test_refuses_segments_that_are_no_whole_groups() -> None:
         ValueError, match=r"must be a power of two of at least 8, not 12: change it"
     ):
         Opt4c(segment=12)
+    with pytest.raises(
+        ValueError, match=r"must be 1 for opt2, which issues zero digits too, not 4"
+    ):
+        Opt2(group=4)

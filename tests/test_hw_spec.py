@@ -86,8 +86,8 @@ ERRORS = [
         ("engine.rosw must be removed or spelt right: there is no such field; "
         "known are kind, dataflow, rows, cols, max_k."),
     ),
-    ('kind = "mac"', 'kind = "opt9"', "pe.kind must be one of ffip, fip, mac, opt1, opt3, opt4c, opt4e, not 'opt9'."),
-    ('kind = "mac"\n', "", "pe.kind must be given: one of ffip, fip, mac, opt1, opt3, opt4c, opt4e."),
+    ('kind = "mac"', 'kind = "opt9"', "pe.kind must be one of ffip, fip, mac, opt1, opt2, opt3, opt4c, opt4e, not 'opt9'."),
+    ('kind = "mac"\n', "", "pe.kind must be given: one of ffip, fip, mac, opt1, opt2, opt3, opt4c, opt4e."),
     (
         'kind = "mac"',
         'kind = "mac"\nsign_extension = true',

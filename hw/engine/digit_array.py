@@ -152,7 +152,7 @@ class DigitArray(wiring.Component):
     Parameters
     ----------
     pe : DigitElement
-        ``opt4c`` or ``opt4e``.
+        ``opt2``, ``opt4c`` or ``opt4e``.
     rows, cols : int
 
     Members

@@ -60,7 +60,7 @@ class DigitLane(wiring.Component):
     a, b : In(activation), In(ArrayLayout(weight, size))
         The element that is written.
     groups : Out(stream.Signature(group_layout(pe)))
-    position : In(range(pe.group))
+    position : In(range(max(2, pe.group)))
         Of the group that was taken last: whose weights are asked for.
     weights : Out(ArrayLayout(weight, size))
         A cycle later.
@@ -76,7 +76,7 @@ class DigitLane(wiring.Component):
                 "a": In(pe.activation.shape),
                 "b": In(data.ArrayLayout(pe.weight.shape, size)),
                 "groups": Out(stream.Signature(group_layout(pe))),
-                "position": In(range(pe.group)),
+                "position": In(range(max(2, pe.group))),
                 "weights": Out(data.ArrayLayout(pe.weight.shape, size)),
             }
         )
@@ -181,7 +181,7 @@ class DigitLane(wiring.Component):
         b_read = weights.read_port()
         m.d.comb += [
             b_read.en.eq(1),
-            b_read.addr.eq(Cat(self.position, current)),
+            b_read.addr.eq(Cat(self.position[:place_bits], current)),
             self.weights.eq(b_read.data),
         ]
         return m

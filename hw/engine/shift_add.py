@@ -6,7 +6,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -93,7 +93,7 @@ class ShiftAdd(wiring.Component):
         # sum + carry - bias == sum + carry + ~bias + 1
         words = [Addend(taken.sum), Addend(taken.carry), Addend(~taken_bias)]
         total = Signal(width, reset_less=True)
-        pair = compress(m, words, width, [1])
+        pair = compress(m, words, width, [Const(1, 1)])
         weight_of_total = Signal.like(weight, reset_less=True)
         fresh_total = Signal(reset_less=True)
         m.d.sync += [

@@ -6,7 +6,7 @@ from functools import reduce
 from operator import and_, or_
 from typing import Any
 
-from amaranth import Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -36,7 +36,7 @@ class SparseEncoder(wiring.Component):
         A digit may be issued in this cycle.
     issues : Out(1)
         A digit, or the zero of an empty group, is issued.
-    position : Out(range(pe.group))
+    position : Out(range(max(2, pe.group)))
         Its place in the group.
     digit : Out(DIGIT)
         The digit; zero unless `issues`.
@@ -51,7 +51,7 @@ class SparseEncoder(wiring.Component):
                 "groups": In(stream.Signature(group_layout(pe))),
                 "go": In(1),
                 "issues": Out(1),
-                "position": Out(range(pe.group)),
+                "position": Out(range(max(2, pe.group))),
                 "digit": Out(DIGIT),
                 "ends": Out(1),
             }
@@ -87,7 +87,7 @@ class SparseEncoder(wiring.Component):
         ]
         for bit in range(len(self.position)):
             holders = [lowest[n] for n in range(size) if n >> bit & 1]
-            m.d.comb += self.position[bit].eq(reduce(or_, holders))
+            m.d.comb += self.position[bit].eq(reduce(or_, holders, Const(0, 1)))
         with m.If(taken):
             group = self.groups.payload
             m.d.sync += [held.eq(1), last.eq(group.last)]
@@ -126,7 +126,7 @@ class DigitColumn(wiring.Component):
         One per lane.
     may_end : In(1)
         A pass may end in this cycle; it waits while this is low.
-    issues, position : Out(lanes), Out(ArrayLayout(range(pe.group), lanes))
+    issues, position : Out(lanes), Out(ArrayLayout(range(max(2, pe.group)), lanes))
         Of which element of its group a lane issues the digit now.
     b : In(ArrayLayout(ArrayLayout(weight, lanes), size))
         The weights of these elements, one cycle later.
@@ -151,7 +151,7 @@ class DigitColumn(wiring.Component):
                 **groups,
                 "may_end": In(1, init=1),
                 "issues": Out(lanes),
-                "position": Out(data.ArrayLayout(range(pe.group), lanes)),
+                "position": Out(data.ArrayLayout(range(max(2, pe.group)), lanes)),
                 "b": In(data.ArrayLayout(data.ArrayLayout(pe.weight.shape, lanes), size)),
                 "ends": Out(1),
                 "bias": Out(pe.pair_bits),

@@ -1,11 +1,16 @@
-"""``opt3``, ``opt4c``, ``opt4e``: one nonzero digit at a time.
+"""``opt2``, ``opt3``, ``opt4c``, ``opt4e``: digits of one bit weight at a time.
 
-The activations are recoded into digits. For each bit weight in turn, every nonzero digit of a
-reduction selects a multiple of its weight, which a 3:2 compressor adds to a {sum, carry} pair; zero
-digits are never issued. When a bit weight is finished, the pair is read out, added, shifted by the
-bit weight and accumulated outside the PE (Wu et al., HPCA 2025, arXiv 2503.06342).
+The activations are recoded into digits. For each bit weight in turn, every digit of a
+reduction selects a multiple of its weight, which a compressor adds to a {sum, carry} pair; where an
+encoder takes several elements of K at once, digits that are zero are never issued. When a bit weight
+is finished, the pair is read out, added, shifted by the bit weight and accumulated outside the PE
+(Wu et al., HPCA 2025, arXiv 2503.06342).
 
-The three differ in what shares the stream of digits:
+They differ in what shares a stream of digits, and in how many a PE takes at once:
+
+``opt2``
+    A column of PEs shares 16 (or 4, 8) streams, each of every 16th element, zero digits included:
+    an adder tree per bit weight. K is split in space over the streams, and in time.
 
 ``opt3``
     Nothing: every PE has a sparse encoder of its own.
@@ -35,7 +40,7 @@ from hw.compress import Addend, compress
 from hw.digits import BoothSelect, Recoding, booth_digit_count
 from hw.pe.base import ProcessingElement
 
-__all__ = ["DIGIT", "DigitCell", "DigitElement", "Opt3", "Opt4c", "Opt4e", "select_of"]
+__all__ = ["DIGIT", "DigitCell", "DigitElement", "Opt2", "Opt3", "Opt4c", "Opt4e", "select_of"]
 
 DIGIT = data.StructLayout({"one": 1, "two": 1, "neg": 1})
 """A digit on wires, ``(-1)**neg * (one + 2*two)``; `neg` may be set for zero."""
@@ -57,7 +62,8 @@ class DigitElement(ProcessingElement):
     recoding : str
         ``ent`` (fewer nonzero digits; the default) or ``booth``.
     group : int
-        Elements of K whose digits of one bit weight an encoder takes at once.
+        Elements of K whose digits of one bit weight an encoder takes at once; with 1, zero digits
+        are issued too.
     segment : int
         Most elements of K that are accumulated for one bit weight before it is read out; a longer
         reduction is cut. Sets the width of the pair and, in an array, the depth of its buffers.
@@ -68,14 +74,11 @@ class DigitElement(ProcessingElement):
     """
 
     recoding: Recoding = "ent"
-    group: Literal[2, 4, 8] = 4
+    group: Literal[1, 2, 4, 8] = 4
     segment: int = Field(default=256, ge=8, le=1 << 20)
     cells_per_adder: int = Field(default=4, ge=1, le=128)
 
     sign_extension: bool = False
-
-    lanes: ClassVar[int] = 1
-    """Digits that a PE accumulates in one cycle."""
 
     standalone_cells: ClassVar[int] = 1
     """PEs in `standalone`."""
@@ -90,6 +93,11 @@ class DigitElement(ProcessingElement):
                 "conflict", "{message}", {"field": "pe.segment", "message": message}
             )
         return self
+
+    @property
+    def lanes(self) -> int:
+        """Digits that a PE accumulates in one cycle."""
+        return 1
 
     @property
     def digit_count(self) -> int:
@@ -125,6 +133,37 @@ class DigitElement(ProcessingElement):
         return DigitColumn(self, size=self.standalone_cells)
 
 
+class Opt2(DigitElement):
+    """PEs that compress the products of many elements of K at one bit weight.
+
+    A reduction takes ``digit_count * ceil(K / products)`` cycles, whatever its digits.
+
+    Attributes
+    ----------
+    products : int
+        Elements of K that a PE takes at once.
+    """
+
+    kind: Literal["opt2"] = "opt2"
+    group: Literal[1, 2, 4, 8] = 1
+    products: Literal[4, 8, 16] = 16
+
+    standalone_cells: ClassVar[int] = 16
+
+    @property
+    def lanes(self) -> int:
+        return self.products
+
+    @model_validator(mode="after")
+    def _issues_every_digit(self) -> Self:
+        if self.group != 1:
+            message = f"must be 1 for opt2, which issues zero digits too, not {self.group}: drop it"
+            raise PydanticCustomError(
+                "conflict", "{message}", {"field": "pe.group", "message": message}
+            )
+        return self
+
+
 class Opt3(DigitElement):
     """A PE with its own sparse encoder."""
 
@@ -145,8 +184,11 @@ class Opt4e(DigitElement):
 
     kind: Literal["opt4e"] = "opt4e"
 
-    lanes: ClassVar[int] = 4
     standalone_cells: ClassVar[int] = 16
+
+    @property
+    def lanes(self) -> int:
+        return 4
 
 
 class DigitCell(wiring.Component):
