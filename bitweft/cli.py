@@ -19,6 +19,7 @@ __all__ = ["create_app", "main"]
 
 _COMMANDS = (
     "generate",
+    "explain",
     "map",
     "check",
     "pack",

@@ -24,9 +24,10 @@ from hw.notation.widths import pair_bias
 from hw.pe.base import CellElement, CellSignature, ProcessingElement
 from hw.pe.carry_save import CarrySave
 from hw.pe.digit_column import DigitColumn
-from hw.pe.sparse_digit import DigitElement
+from hw.pe.sparse_digit import DigitElement, Opt4e
+from hw.registry import PES
 
-__all__ = ["NESTS", "Row", "compare", "nest_of"]
+__all__ = ["ELEMENTS", "NESTS", "Row", "compare", "element_of", "nest_of"]
 
 _K = 2
 _BORDER = ("alpha", "q")
@@ -59,6 +60,7 @@ class Row:
 NESTS: dict[str, Callable[[Any], str]] = {
     "mac": lambda pe: "mac",
     "opt1": lambda pe: "opt1" if pe.sign_extension else "opt1x",
+    "opt2": lambda pe: "opt2",
     "opt3": lambda pe: "opt3",
     "opt4c": lambda pe: "opt4c",
     "opt4e": lambda pe: "opt4e",
@@ -85,7 +87,9 @@ def nest_of(pe: ProcessingElement, *, k: int = _K, cols: int = 1) -> Nest:
         a, b = b, a
     if isinstance(pe, DigitElement):
         recoding = "ent" if pe.recoding == "ent" else "mbe"
-        group, lanes = pe.group, max(2, pe.lanes)
+        # An adder tree per bit weight takes its operands in space; an encoder takes a group.
+        group = pe.lanes if pe.kind == "opt2" else pe.group
+        lanes = max(2, pe.lanes)
     sizes = Sizes(
         m=1,
         n=cols,
@@ -100,6 +104,53 @@ def nest_of(pe: ProcessingElement, *, k: int = _K, cols: int = 1) -> Nest:
         accumulator_bits=pe.accumulator_bits,
     )
     return derive(NESTS[pe.kind](pe), sizes)[-1].nest
+
+
+ELEMENTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "mac": ("mac", {}),
+    "opt1": ("opt1", {"sign_extension": True}),
+    "opt1x": ("opt1", {}),
+    "opt2": ("opt2", {}),
+    "opt3": ("opt3", {}),
+    "opt4c": ("opt4c", {}),
+    "opt4e": ("opt4e", {}),
+    "fip": ("fip", {}),
+    "fip-mac": ("fip", {"carry_save": False}),
+    "ffip": ("ffip", {}),
+    "ffip-mac": ("ffip", {"carry_save": False}),
+}
+"""The kind and options of the PE that each derivation leads to."""
+
+
+def element_of(name: str, sizes: Sizes) -> ProcessingElement:
+    """The PE that the derivation `name` leads to, for the formats and widths of `sizes`.
+
+    Raises
+    ------
+    InputError
+        There is none, or it has no digits of that recoding, or lanes of that number.
+    pydantic.ValidationError
+        The PE refuses its parameters.
+    """
+    kind, options = ELEMENTS.get(name, ("", {}))
+    if kind not in PES:
+        raise InputError(f"PE with hardware must be one of {', '.join(ELEMENTS)}, not {name!r}.")
+    options = options | {
+        "activation": sizes.a,
+        "weight": sizes.b,
+        "accumulator_bits": sizes.accumulator_bits,
+    }
+    if issubclass(PES[kind], DigitElement):
+        if sizes.recoding not in ("mbe", "ent"):
+            raise InputError(f"recoding must be mbe or ent in hardware, not {sizes.recoding}.")
+        options["recoding"] = "ent" if sizes.recoding == "ent" else "booth"
+        options["products" if kind == "opt2" else "group"] = sizes.group
+    elif sizes.recoding != "mbe":
+        raise InputError(f"recoding of {name} must be mbe in hardware, not {sizes.recoding}.")
+    pe = PES[kind](**options)
+    if isinstance(pe, Opt4e) and pe.lanes != sizes.lanes:
+        raise InputError(f"lanes must be {pe.lanes} in hardware, not {sizes.lanes}.")
+    return pe
 
 
 def compare(pe: ProcessingElement) -> list[Row]:
@@ -150,12 +201,15 @@ def _compare_cell(pe: CellElement) -> list[Row]:
             _tree("full adders of the cell", compressor.inputs, rows_in, width, cell.full_adders),
         ]
     resolve = elaborated(_Resolve(pe))
-    words = 2 * _redundant(counts) + (2 if pe.correction is not None else bool(pe.step_bias))
-    chains = 1 if _redundant(counts) else words
-    rows.append(_exact("carry chains after the sum", chains, resolve.adders))
-    if _redundant(counts):
-        most = (words - 2) * pe.accumulator_bits
-        rows.append(Row("full adders after the sum", 0, most, resolve.full_adders))
+    words = 1 + _redundant(counts)
+    words += 2 if pe.correction is not None else bool(pe.step_bias)
+    # A chain that is cut into stages has two in each: its share of the words, and the carry.
+    chains = max(words - 1, 2 * pe.resolve_latency) if words > 1 else 0
+    full_adders = max(0, words - 2) * pe.accumulator_bits
+    rows += [
+        Row("carry chains after the sum", min(1, words - 1), chains, resolve.adders),
+        Row("full adders after the sum", 0, full_adders, resolve.full_adders),
+    ]
     return rows
 
 
@@ -168,31 +222,28 @@ def _compare_column(pe: DigitElement) -> list[Row]:
     selectors = counts.copies("selector")
     # What a digit selects from is fetched by its position, into a register of its own.
     fetched = selectors * pe.weight.bits
-    held = counts.flip_flops("held")
     (compressor,) = counts.of("compressor")
-    lanes = compressor.inputs - 2
+    # A row has its +1 beside it.
     row_bits = pair.bits if pe.sign_extension else pe.weight.signed_bits + 1
-    return [
+    row_bits = (compressor.inputs - 2) * (row_bits + 1)
+    rows = [
         _exact("width of the pair", pair.bits, pe.pair_bits),
         _exact("register bits of the pairs", pair.flip_flops, column.registers["pair"]),
         _exact("register bits of the cells", pair.flip_flops + fetched, size * cell.flip_flops),
         _exact("selectors of a cell", selectors // size, len(cell.named("row_"))),
         _exact("carry chains of the cells", counts.adders, size * cell.adders),
-        _exact("sparse encoders of the column", counts.copies("sparse encoder") // _own(pe, size),
-               len(column.named("pending"))),
-        _exact("held digits and positions", held // _own(pe, size),
-               sum(column.registers[name] for name in ("pending", "two", "neg"))),
-        _tree("full adders of a cell", compressor.inputs, lanes * (row_bits + 1), pair.bits,
-              cell.full_adders),
-    ]  # fmt: skip
-
-
-def _own(pe: DigitElement, size: int) -> int:
-    """PEs of a column in whose stead the column has one encoder: those that would have their own.
-
-    `DigitColumn` is built of any digit PE; for opt3 it is used with one cell.
-    """
-    return size if pe.kind == "opt3" else 1
+        _tree("full adders of a cell", compressor.inputs, row_bits, pair.bits, cell.full_adders),
+    ]
+    encoders = counts.copies("sparse encoder")
+    if encoders:
+        # `DigitColumn` is built of any digit PE; each opt3 is a column of its own.
+        own = size if pe.kind == "opt3" else 1
+        held = sum(column.registers[name] for name in ("pending", "two", "neg"))
+        rows += [
+            _exact("sparse encoders of a column", encoders // own, len(column.named("pending"))),
+            _exact("held digits and positions", counts.flip_flops("held") // own, held),
+        ]
+    return rows
 
 
 def _tree(what: str, inputs: int, row_bits: int, width: int, hardware: int) -> Row:

@@ -28,7 +28,7 @@ from hw.notation.scope import is_accumulation, scopes
 from hw.notation.show import show_expression
 from hw.notation.widths import interval, signed_bits
 
-__all__ = ["Counts", "Register", "Unit", "count"]
+__all__ = ["Counts", "Register", "Unit", "compressor_notes", "count"]
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,17 @@ def count(nest: Nest) -> Counts:
             bits = _held_bits(nest, node, bits)
             registers[name] = Register(name, "held", copies, words, bits)
     return Counts(tuple(units), tuple(registers.values()))
+
+
+def compressor_notes(nest: Nest) -> dict[tuple[int, ...], str]:
+    """For `show`: how many words each compressor takes, such as ``6:2, 32 bits``."""
+    return {
+        path: f"{unit.inputs}:2, {unit.bits} bits"
+        for path, around, node in nest.walk()
+        if isinstance(node, Assign)
+        for made in calls(node.value, "half_reduce")
+        for unit in [_compressor(nest, around, node, made, True)]
+    }
 
 
 def _units(nest: Nest, around: tuple[Loop, ...], node: Assign) -> Iterator[Unit]:

@@ -55,6 +55,8 @@ class Law:
                 if self.parts[0] != _number(1):
                     counted = f"{inner[0]} * {counted}"
                 return f"max(1, {counted})"
+        if self.extent == 1:
+            return inner[0]
         if self.kind == "sum" and self.var not in self.parts[0].variables:
             return f"{self.extent} * {inner[0]}"
         return f"{self.kind}({self.var} < {self.extent}) {inner[0]}"

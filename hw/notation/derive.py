@@ -16,7 +16,7 @@ from hw.notation.validate import validate
 from hw.notation.widths import required_bits
 from hw.operand import Operand
 
-__all__ = ["DERIVATIONS", "Sizes", "derive", "traditional"]
+__all__ = ["ABOUT", "DERIVATIONS", "Sizes", "derive", "traditional"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +163,22 @@ DERIVATIONS: dict[str, Recipe] = {
     "ffip-mac": lambda s: [*_FIP, *_PASSED, *_REGISTERS],
 }
 """Which rewrites, with which options, lead from the traditional nest to a PE."""
+
+
+ABOUT: dict[str, str] = {
+    "mac": "multiply, then add to the accumulator: the baseline",
+    "opt1": "the accumulator is a carry-save pair; one carry chain per sum",
+    "opt1x": "opt1 without sign extension: rows in one's complement, a known excess",
+    "opt2": "one bit weight at a time; a narrow pair, shifted once per sum",
+    "opt3": "zero digits are left out; each cell has a sparse encoder",
+    "opt4c": "opt3 with one sparse encoder per column of cells",
+    "opt4e": "opt4c with several streams of digits into one pair",
+    "fip": "Winograd's inner product: half the passes, carry-save as opt1x",
+    "fip-mac": "Winograd's inner product with a plain accumulator",
+    "ffip": "fip whose pre-sums travel from column to column",
+    "ffip-mac": "ffip with a plain accumulator",
+}
+"""What each derivation leads to, in a line."""
 
 
 def derive(name: str, sizes: Sizes) -> list[Step]:

@@ -33,7 +33,7 @@ def show(nest: Nest, notes: dict[tuple[int, ...], str] | None = None) -> str:
     if notes:
         column = min(60, max(len(text) for _, text in body)) + 2
         body = [
-            (path, f"{text:<{column}}# {notes[path]}" if path in notes else text)
+            (path, f"{text:<{column - 2}}  # {notes[path]}" if path in notes else text)
             for path, text in body
         ]
     return "\n".join([*head, *(text for _, text in body)]) + "\n"

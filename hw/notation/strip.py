@@ -83,7 +83,9 @@ def strip_mine(nest: Nest, *, loop: str, factor: int, inner: str, unroll: bool =
             new, body = _unrolled(new, path, node, inner, factor)
             made = Loop(outer, passes, Kind.TEMPORAL, body)
     new = replace_at(new, path, (made,))
-    why = f"K = {nest.k} is padded with zeros, which add nothing"
+    why = f"{factor} divides the {node.extent} passes of {loop}"
+    if node.extent % factor:
+        why = f"{passes * factor - node.extent} more passes read zeros, which add nothing"
     if unroll:
         pairs = sorted(
             {
