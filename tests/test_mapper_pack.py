@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from itertools import combinations
 from pathlib import Path
 from random import Random
@@ -9,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.errors import InputError
+from mapper.limits import Limits
 from mapper.pack import Buffer, Packing, live_sets, pack, peak_load
 from mapper.pack_file import read_buffers, written_offsets
-from mapper.schedule.solver import Limits
 from tests.mapper_graphs import FRAGMENTED_ROWS
+from tests.packing_instances import cut_memory, exchanges, packable, valid
 
 # Published with google/minimalloc: fits into 12 exactly.
 FIVE = [Buffer(0, 3, 4), Buffer(3, 9, 4), Buffer(0, 9, 4), Buffer(9, 21, 4), Buffer(0, 21, 4)]
@@ -50,32 +52,15 @@ BUFFERS = st.lists(
 )
 
 
-def _valid(buffers: list[Buffer], packing: Packing, capacity: int, alignment: int = 1) -> bool:
-    """Every pair that lives together is apart, and all is within the memory."""
-    at = packing.offsets
-    return (
-        len(at) == len(buffers)
-        and all(o >= 0 and o % alignment == 0 for o in at)
-        and all(o + b.size <= capacity for o, b in zip(at, buffers, strict=True))
-        and all(
-            at[i] + b.size <= at[j]
-            or at[j] + c.size <= at[i]
-            or b.upper <= c.lower
-            or c.upper <= b.lower
-            for (i, b), (j, c) in combinations(enumerate(buffers), 2)
-        )
-    )
-
-
 class TestPack:
     def test_published_example(self) -> None:
         packing = pack(FIVE, 12)
         assert packing.status == "packed"
-        assert _valid(FIVE, packing, 12)
+        assert valid(FIVE, packing.offsets, 12)
         assert (packing.peak_load, packing.peak_at) == (12, 0)
 
     def test_load_above_the_capacity_is_infeasible_and_located(self) -> None:
-        assert pack(FIVE, 11) == Packing("infeasible", (), 12, 0)
+        assert pack(FIVE, 11) == Packing("infeasible", (), 12, 0, conflict=(0, 2, 4))
 
     @pytest.mark.parametrize("instance", FRAGMENTED)
     def test_fragmentation_is_proven_infeasible(self, instance: tuple[int, list[Buffer]]) -> None:
@@ -86,18 +71,15 @@ class TestPack:
         assert pack(buffers, capacity + 1).status == "packed"
 
     @settings(max_examples=150, deadline=None)
-    @given(buffers=BUFFERS, spare=st.integers(0, 3), alignment=st.sampled_from([1, 1, 2, 3, 8]))
+    @given(buffers=BUFFERS, spare=st.integers(-1, 2), alignment=st.sampled_from([1, 1, 2, 3, 8]))
     def test_packings_are_valid_and_refusals_are_right(
         self, buffers: list[Buffer], spare: int, alignment: int
     ) -> None:
-        aligned = [b._replace(size=-(-b.size // alignment) * alignment) for b in buffers]
-        capacity = max(1, peak_load(aligned)[0] + spare - 1)
+        capacity = max(1, peak_load(buffers, alignment)[0] + spare)
         packing = pack(buffers, capacity, alignment=alignment)
-        if packing.status == "packed":
-            assert _valid(aligned, packing, capacity, alignment)
-        else:
-            assert packing.status == "infeasible"
-            assert packing.offsets == ()
+        expected = packable(buffers, capacity, alignment)
+        assert packing.status == ("packed" if expected else "infeasible")
+        assert not expected or valid(buffers, packing.offsets, capacity, alignment)
 
     @pytest.mark.parametrize("seed", range(40))
     def test_agrees_with_trying_everything(self, seed: int) -> None:
@@ -110,16 +92,44 @@ class TestPack:
         expected = _fits(buffers, capacity)
         assert (pack(buffers, capacity).status == "packed") == expected
 
+    def test_the_topmost_buffer_need_not_fill_its_last_unit(self) -> None:
+        assert pack([Buffer(0, 1, 8), Buffer(0, 1, 5)], 13, alignment=8).status == "packed"
+        assert pack([Buffer(0, 1, 8), Buffer(0, 1, 5)], 12, alignment=8).status == "infeasible"
+
+    def test_fixed_offsets_are_kept_or_refused(self) -> None:
+        outcomes = Counter[str]()
+        for seed in range(200):
+            random = Random(seed)
+            alignment = random.choice((1, 1, 2))
+            buffers = exchanges(random, 12, 8)
+            capacity = 12 + random.choice((0, 1, 4)) + alignment - 1
+            fixed = {
+                i: random.randrange(0, capacity - buffers[i].size + 1, alignment)
+                for i in random.sample(range(len(buffers)), 2)
+            }
+            packing = pack(buffers, capacity, alignment=alignment, fixed=fixed)
+            assert (packing.status == "packed") == packable(buffers, capacity, alignment, fixed)
+            outcomes[packing.status] += 1
+            if packing.status == "packed":
+                assert valid(buffers, packing.offsets, capacity, alignment)
+                assert all(packing.offsets[i] == offset for i, offset in fixed.items())
+            else:
+                part = list(packing.conflict)
+                kept = {part.index(i): offset for i, offset in fixed.items() if i in part}
+                chosen = [buffers[i] for i in part]
+                assert not packable(chosen, capacity, alignment, kept)
+        assert outcomes.keys() == {"packed", "infeasible"}
+        assert min(outcomes.values()) > 40
+
     def test_a_limit_leaves_the_answer_open(self) -> None:
-        random = Random(1)
-        buffers = []
-        for _ in range(120):
-            lower = random.randint(0, 200)
-            life = random.randint(1, 60)
-            buffers.append(Buffer(lower, lower + life, random.randint(1, 997)))
-        packing = pack(buffers, peak_load(buffers)[0], limits=Limits(effort=0.0001))
-        assert packing.status in ("unknown", "packed")
-        assert packing.status == "unknown" or _valid(buffers, packing, packing.peak_load)
+        buffers = cut_memory(Random(77), 200, 1024, 0.02)
+        packing = pack(buffers, 1024, limits=Limits(effort=0.01))
+        assert (packing.status, packing.offsets, packing.conflict) == ("unknown", (), ())
+        assert packing.nodes > 0
+
+    def test_a_limit_in_seconds_that_has_passed(self) -> None:
+        buffers = cut_memory(Random(77), 200, 1024, 0.02)
+        assert pack(buffers, 1024, limits=Limits(seconds=0.0)).status == "unknown"
 
     def test_no_buffers(self) -> None:
         assert pack([], 1) == Packing("packed", (), 0, 0)
@@ -132,8 +142,27 @@ class TestPack:
         with pytest.raises(InputError, match=r"must (have lower < upper|be positive)"):
             pack([buffer], capacity)
 
+    @pytest.mark.parametrize("fixed", [{1: 0}, {-1: 0}, {0: -4}, {0: 2}])
+    def test_refused_fixed_offsets(self, fixed: dict[int, int]) -> None:
+        with pytest.raises(
+            InputError, match=r"^Fixed offset of buffer -?\d must be a multiple of 4"
+        ):
+            pack([Buffer(0, 1, 4)], 8, alignment=4, fixed=fixed)
+
+    def test_huge_numbers(self) -> None:
+        buffers = [Buffer(-(1 << 50), 1 << 50, 1 << 50), Buffer(0, 1, 3 << 48)]
+        assert pack(buffers, 1 << 90).status == "packed"
+        with pytest.raises(InputError, match="must take less than 2"):
+            pack([*buffers, Buffer(0, 1, (1 << 70) + 1)], 1 << 90)
+
     def test_same_seed_same_offsets(self) -> None:
-        assert pack(FIVE, 12, limits=Limits(seed=5)) == pack(FIVE, 12, limits=Limits(seed=5))
+        buffers = cut_memory(Random(3), 100, 1024)
+        for seed in (5, 6):
+            first = pack(buffers, 1024, limits=Limits(seed=seed))
+            assert first.nodes > 0
+            assert valid(buffers, first.offsets, 1024)
+            # The clock is looked at, but decides nothing.
+            assert pack(buffers, 1024, limits=Limits(seed=seed, seconds=1000.0)) == first
 
 
 def _fits(buffers: list[Buffer], capacity: int) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -14,15 +17,24 @@ from rich.console import Console
 from hw.errors import InputError
 from hw.files import require_writable, write_text
 from hw.units import parse_bytes
-from mapper.pack import pack
+from mapper.limits import Limits
+from mapper.pack import Least, OnProgress, Packing, least_capacity, pack
 from mapper.pack_file import read_buffers, written_offsets
-from mapper.schedule.solver import Limits
+
+# A shorter search shows nothing.
+_PATIENCE_SECONDS = 2.0
 
 
 def pack_command(
     file: Annotated[Path, typer.Argument(help="CSV with the columns id,lower,upper,size.")],
-    capacity: Annotated[str, typer.Option(help="Bytes, such as 1048576 or 1MiB.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="CSV to write, with offset.")],
+    capacity: Annotated[
+        str | None,
+        typer.Option(help="Bytes, such as 1048576 or 1MiB; not needed with --minimise."),
+    ] = None,
+    minimise: Annotated[
+        bool, typer.Option("--minimise", help="Find the least capacity, and a bound on it.")
+    ] = False,
     alignment: Annotated[int, typer.Option(min=1, help="Offsets are multiples of it.")] = 1,
     time_limit: Annotated[
         float | None,
@@ -32,7 +44,6 @@ def pack_command(
             show_default="none: a deterministic limit of about a minute",
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Solver threads.")] = 1,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of every random choice.")] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write a summary for machines.")
@@ -45,43 +56,102 @@ def pack_command(
 
     Example: bitweft pack buffers.csv --capacity 1MiB -o packed.csv
     """
-    try:
-        room = parse_bytes(capacity)
-    except ValueError as error:
-        raise InputError(f"--capacity {error}, not {capacity!r}.") from error
+    room = _room(capacity, minimise)
+    if time_limit is not None and not math.isfinite(time_limit):
+        raise InputError(f"--time-limit must be a number of seconds, not {time_limit}.")
     ids, buffers = read_buffers(file)
     for path in filter(None, (output, json_file)):
         require_writable(path)
-    if time_limit is not None and not math.isfinite(time_limit):
-        raise InputError(f"--time-limit must be a number of seconds, not {time_limit}.")
-    limits = Limits(seconds=time_limit, workers=workers, seed=seed)
+    limits = Limits(seconds=time_limit, seed=seed)
     if time_limit is not None:
-        limits.effort = max(limits.effort, 100 * time_limit)
+        limits.effort = max(limits.effort, 1000 * time_limit)
     started = time.monotonic()
-    with Console(stderr=True).status(f"packing {len(buffers)} buffers"):
-        packing = pack(buffers, room, alignment=alignment, limits=limits)
+    with _progress(len(buffers)) as on_progress:
+        answer: Packing | Least
+        if minimise:
+            answer = least_capacity(
+                buffers, alignment=alignment, limits=limits, on_progress=on_progress
+            )
+        else:
+            assert room is not None
+            answer = pack(
+                buffers, room, alignment=alignment, limits=limits, on_progress=on_progress
+            )
     seconds = time.monotonic() - started
-    if packing.status == "packed":
-        write_text(output, written_offsets(ids, buffers, packing.offsets))
+    status, sentence = _verdict(answer, len(buffers), room)
+    fits = status in ("packed", "optimal", "feasible")
+    if fits:
+        write_text(output, written_offsets(ids, buffers, answer.offsets))
+        sentence += f"; {output}"
     if json_file is not None:
-        summary = {
-            "status": packing.status,
+        summary: dict[str, object] = {
+            "status": status,
             "buffers": len(buffers),
             "capacity_bytes": room,
-            "peak_load_bytes": packing.peak_load,
+            "peak_load_bytes": answer.peak_load,
+        }
+        if isinstance(answer, Least):
+            summary |= {"least_bytes": answer.capacity, "bound_bytes": answer.bound}
+        elif answer.conflict:
+            summary["conflict"] = [ids[i] for i in answer.conflict]
+        summary |= {
+            "starts": answer.starts,
+            "nodes": answer.nodes,
             "solve_seconds": round(seconds, 3),
         }
         write_text(json_file, json.dumps(summary, indent=2) + "\n")
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    load = f"{packing.peak_load} of {room} bytes at time {packing.peak_at}"
-    if packing.status == "packed":
-        console.print(f"packed: {len(buffers)} buffers, peak load {load}; {output}")
-        return
-    if packing.peak_load > room:
-        reason = f"the buffers need {load}"
-    elif packing.status == "infeasible":
-        reason = f"no offsets exist, although the peak load is only {load}"
-    else:
-        reason = f"no offsets were found within the limit, nor a proof (peak load {load})"
-    console.print(f"{packing.status}: {reason}")
-    raise typer.Exit(1)
+    Console(soft_wrap=True, highlight=False, markup=False).print(f"{status}: {sentence}")
+    if not fits:
+        raise typer.Exit(1)
+
+
+def _room(capacity: str | None, minimise: bool) -> int | None:
+    if capacity is None:
+        if not minimise:
+            raise InputError("--capacity must be given, not left out, except with --minimise.")
+        return None
+    try:
+        return parse_bytes(capacity)
+    except ValueError as error:
+        raise InputError(f"--capacity {error}, not {capacity!r}.") from error
+
+
+def _verdict(answer: Packing | Least, buffers: int, room: int | None) -> tuple[str, str]:
+    """Status, and the sentence that says why."""
+    if isinstance(answer, Least):
+        known = f"the least capacity is {answer.capacity} bytes"
+        if answer.status != "optimal":
+            known = f"{answer.capacity} bytes suffice and {answer.bound} are needed"
+        if room is not None and answer.bound > room:
+            return "infeasible", f"{known}, not {room}"
+        if room is not None and answer.capacity > room:
+            return "unknown", f"{known}; {room} may or may not suffice"
+        return answer.status, f"{buffers} buffers, {known}"
+    load = f"{answer.peak_load} of {room} bytes at time {answer.peak_at}"
+    if answer.status == "packed":
+        return "packed", f"{buffers} buffers, peak load {load}"
+    assert room is not None
+    if answer.peak_load > room:
+        return "infeasible", f"the buffers need {load}"
+    if answer.status == "infeasible":
+        return "infeasible", f"no offsets exist, although the peak load is only {load}"
+    return (
+        "unknown",
+        f"no offsets were found within the limit, nor a proof (peak load {load})",
+    )
+
+
+@contextmanager
+def _progress(buffers: int) -> Iterator[OnProgress]:
+    """A line on stderr once the search has taken a while; the first ever compiles itself."""
+    what = f"packing {buffers} buffers"
+    status = Console(stderr=True).status(what)
+    timer = threading.Timer(_PATIENCE_SECONDS, status.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield lambda starts, nodes: status.update(f"{what}: {starts:,} starts, {nodes:,} nodes")
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()

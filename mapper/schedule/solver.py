@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ortools.sat.python import cp_model
+
+from mapper.limits import Limits
 
 __all__ = ["Limits", "Outcome", "Progress", "Var", "any_of", "implies", "negated", "solve"]
 
@@ -16,41 +17,6 @@ Var = Any  # a cp_model variable, or an integer where it is fixed
 
 # What is being done, the best cost so far, the bound so far; bytes.
 Progress = Callable[[str, int | None, int | None], None]
-
-
-@dataclass
-class Limits:
-    """How long and how to search.
-
-    Attributes
-    ----------
-    effort : float
-        Deterministic time per solve, in units of roughly a second of one core. It is the same on
-        every computer, so the plan is, too.
-    seconds : float or None
-        Wall-clock limit for all solves together; results then depend on the computer.
-    workers : int
-        Search strategies that run in turns, in as many threads.
-    seed : int
-        Of every random choice.
-    """
-
-    effort: float = 60.0
-    seconds: float | None = None
-    workers: int = 1
-    seed: int = 0
-    started: float = field(default_factory=time.monotonic)
-
-    def remaining(self) -> float | None:
-        """Wall-clock seconds left; None where there is no such limit."""
-        if self.seconds is None:
-            return None
-        return max(0.0, self.seconds - (time.monotonic() - self.started))
-
-    def exhausted(self) -> bool:
-        """Whether the wall-clock limit has passed."""
-        remaining = self.remaining()
-        return remaining is not None and remaining <= 0.0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,229 @@
+"""From buffers and a capacity to offsets, to a proof that there are none, or to neither."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mapper.limits import Limits
+from mapper.pack.arrays import Window, part_of
+from mapper.pack.buffers import Buffer, neighbours_of, peak_load, rounded
+from mapper.pack.greedy import first_fit, orders
+from mapper.pack.question import Piece, check_question, pieces_of, unit_of, windows_of
+
+if TYPE_CHECKING:
+    from mapper.pack.portfolio import Budget, Search
+
+__all__ = ["OnProgress", "Packing", "Spending", "decide", "pack"]
+
+# Steps of the search per unit of deterministic effort: roughly a second of one core.
+WORK_PER_EFFORT = 100_000_000
+
+# Receives starts and nodes so far, a few times per second.
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Packing:
+    """The answer to one packing question.
+
+    Attributes
+    ----------
+    status : str
+        ``packed``; ``infeasible`` (proven: no offsets exist); ``unknown`` (a limit was reached).
+    offsets : tuple of int
+        One per buffer when packed, else empty.
+    peak_load : int
+        Least bytes for the buffers that live at the worst time: no capacity below suffices.
+    peak_at : int
+        That time.
+    conflict : tuple of int
+        When infeasible: positions of buffers that alone already have no offsets.
+    starts, nodes : int
+        Of the search; 0 when first fit or the load answered.
+    """
+
+    status: str
+    offsets: tuple[int, ...]
+    peak_load: int
+    peak_at: int
+    conflict: tuple[int, ...] = ()
+    starts: int = 0
+    nodes: int = 0
+
+
+@dataclass
+class Spending:
+    """What is left of the limits over several questions, and what was done so far."""
+
+    limits: Limits
+    on_progress: OnProgress | None = None
+    starts: int = 0
+    nodes: int = 0
+    work: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.work = int(self.limits.effort * WORK_PER_EFFORT)
+
+    def spent(self) -> bool:
+        """Whether nothing is left."""
+        return self.work <= 0 or self.limits.exhausted()
+
+
+def pack(
+    buffers: Sequence[Buffer],
+    capacity: int,
+    *,
+    alignment: int = 1,
+    fixed: Mapping[int, int] | None = None,
+    limits: Limits | None = None,
+    on_progress: OnProgress | None = None,
+) -> Packing:
+    """Finds offsets: by first fit along several orders, then by a complete search.
+
+    Parameters
+    ----------
+    buffers : sequence of Buffer
+    capacity : int
+        Bytes.
+    alignment : int
+        Every offset is a multiple of it.
+    fixed : mapping of int to int, optional
+        Offsets that are given, by position in `buffers`.
+    limits : Limits, optional
+        Of the search. Without a limit in seconds the answer depends on the seed only.
+    on_progress : callable, optional
+
+    Raises
+    ------
+    InputError
+        A buffer does not live or has no size, or capacity, alignment or an offset are impossible.
+    """
+    check_question(buffers, capacity, alignment, fixed or {})
+    spending = Spending(limits or Limits(), on_progress)
+    return decide(buffers, capacity, alignment, fixed or {}, spending, spending.work)
+
+
+def decide(
+    buffers: Sequence[Buffer],
+    capacity: int,
+    alignment: int,
+    fixed: Mapping[int, int],
+    spending: Spending,
+    work: int,
+) -> Packing:
+    """`pack` for a question that is checked, with at most `work` of what is left."""
+    load, at = peak_load(buffers, alignment)
+    if load > capacity:
+        living = tuple(i for i, b in enumerate(buffers) if b.lower <= at < b.upper)
+        return Packing("infeasible", (), load, at, living)
+    clash = _clash(buffers, capacity, alignment, fixed)
+    if clash:
+        return Packing("infeasible", (), load, at, clash)
+    unit = unit_of(buffers, alignment, fixed)
+    windows = windows_of(buffers, capacity, unit, fixed)
+    offsets = [0] * len(buffers)
+    hard: list[tuple[Piece, list[Window]]] = []
+    for piece in pieces_of(buffers):
+        own = [windows[b] for b in piece.members]
+        found = _first_fit(own)
+        if found is None:
+            hard.append((piece, own))
+        else:
+            _write(offsets, piece, found, unit)
+    starts, nodes = spending.starts, spending.nodes
+    status, conflict = _search(hard, offsets, unit, spending, work) if hard else ("packed", ())
+    return Packing(
+        status=status,
+        offsets=tuple(offsets) if status == "packed" else (),
+        peak_load=load,
+        peak_at=at,
+        conflict=conflict,
+        starts=spending.starts - starts,
+        nodes=spending.nodes - nodes,
+    )
+
+
+def _clash(
+    buffers: Sequence[Buffer], capacity: int, alignment: int, fixed: Mapping[int, int]
+) -> tuple[int, ...]:
+    """A fixed buffer above the capacity, or two that meet and overlap."""
+    for i, offset in fixed.items():
+        if offset + buffers[i].size > capacity:
+            return (i,)
+    positions = list(fixed)
+    for mine, near in enumerate(neighbours_of([buffers[i] for i in positions])):
+        for other in near:
+            i, j = positions[mine], positions[other]
+            if fixed[i] <= fixed[j] < fixed[i] + rounded(buffers[i].size, alignment):
+                return (i, j)
+    return ()
+
+
+def _first_fit(windows: Sequence[Window]) -> list[int] | None:
+    neighbours = neighbours_of(windows)
+    for order in orders(windows):
+        offsets = first_fit(windows, order, neighbours)
+        if all(o + w.size <= w.top for o, w in zip(offsets, windows, strict=True)):
+            return offsets
+    return None
+
+
+def _search(
+    hard: Sequence[tuple[Piece, list[Window]]],
+    offsets: list[int],
+    unit: int,
+    spending: Spending,
+    work: int,
+) -> tuple[str, tuple[int, ...]]:
+    """Status, and the conflict if there is none; writes `offsets`. All pieces in turns."""
+    # Here, because importing the compiler takes longer than most questions.
+    from mapper.pack.portfolio import Budget, Search
+
+    budget = Budget(min(work, spending.work), _deadline(spending.limits))
+    allowed = budget.work
+    searches = [
+        (piece, Search(part_of(windows, piece.sections), spending.limits.seed))
+        for piece, windows in hard
+    ]
+    before = spending.starts, spending.nodes
+
+    def tick() -> None:
+        spending.starts = before[0] + sum(search.starts for _, search in searches)
+        spending.nodes = before[1] + sum(search.nodes for _, search in searches)
+        if spending.on_progress is not None:
+            spending.on_progress(spending.starts, spending.nodes)
+
+    budget.on_tick = tick
+    try:
+        return _take_turns(searches, offsets, unit, budget)
+    finally:
+        tick()
+        spending.work -= allowed - budget.work
+
+
+def _take_turns(
+    searches: Sequence[tuple[Piece, Search]], offsets: list[int], unit: int, budget: Budget
+) -> tuple[str, tuple[int, ...]]:
+    left = list(searches)
+    while left:
+        for piece, search in list(left):
+            if budget.spent():
+                return "unknown", ()
+            status = search.start(budget)
+            if status == "infeasible":
+                return status, tuple(piece.members)
+            if status == "packed":
+                _write(offsets, piece, search.offsets(), unit)
+                left.remove((piece, search))
+    return "packed", ()
+
+
+def _write(offsets: list[int], piece: Piece, found: Sequence[int], unit: int) -> None:
+    for b, offset in zip(piece.members, found, strict=True):
+        offsets[b] = offset * unit
+
+
+def _deadline(limits: Limits) -> float | None:
+    return None if limits.seconds is None else limits.started + limits.seconds
