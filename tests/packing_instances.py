@@ -8,7 +8,10 @@ from random import Random
 
 from ortools.sat.python import cp_model
 
+from bitweft.bench_pack import cut_memory
 from mapper.pack import Buffer
+
+__all__ = ["cut_memory", "exchanges", "packable", "valid"]
 
 
 def valid(
@@ -68,42 +71,6 @@ def exchanges(random: Random, capacity: int, steps: int) -> list[Buffer]:
         first = random.randint(1, total - 1) if len(gone) != 2 and total > 1 else total
         alive += [(time, size) for size in (first, total - first) if size]
     return buffers + [Buffer(lower, steps + 1, size) for lower, size in alive]
-
-
-def cut_memory(random: Random, count: int, capacity: int, slack: float = 0.0) -> list[Buffer]:
-    """A memory of `count` steps cut into `count` buffers, some made smaller by up to 4 * `slack`.
-
-    A fifth of the cuts is a pinwheel, which no straight line divides.
-    """
-    pieces = [(0, count, 0, capacity)]
-    while len(pieces) < count:
-        areas = [((b - a) * (d - c)) ** 0.7 for a, b, c, d in pieces]
-        (i,) = random.choices(range(len(pieces)), areas)
-        a, b, c, d = pieces[i]
-        if random.random() < 0.2 and min(b - a, d - c) >= 3 and len(pieces) + 4 <= count:
-            (s, t), (u, v) = (
-                sorted(random.sample(range(x + 1, y), 2)) for x, y in ((a, b), (c, d))
-            )
-            pieces[i : i + 1] = [
-                (a, t, c, u),
-                (t, b, c, v),
-                (s, b, v, d),
-                (a, s, u, d),
-                (s, t, u, v),
-            ]
-        elif random.random() < 0.6:
-            if b - a > 1:
-                s = random.randint(a + 1, b - 1)
-                pieces[i : i + 1] = [(a, s, c, d), (s, b, c, d)]
-        elif d - c > 1:
-            u = random.randint(c + 1, d - 1)
-            pieces[i : i + 1] = [(a, b, c, u), (a, b, u, d)]
-    random.shuffle(pieces)
-    sizes = [d - c for _, _, c, d in pieces]
-    sizes = [
-        s - random.randint(0, int(4 * slack * s)) if random.random() < 0.5 else s for s in sizes
-    ]
-    return [Buffer(a, b, size) for (a, b, _, _), size in zip(pieces, sizes, strict=True)]
 
 
 def _halves(random: Random, total: int) -> list[int]:

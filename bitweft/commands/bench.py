@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bitweft import bench_random
+from bitweft import bench_pack, bench_random
 from bitweft.bench import CASES, Case, markdown, run_case, versions
 from bitweft.bench_random import KINDS, Accelerated, configurations, run_random
 from hw.errors import InputError
@@ -27,6 +27,7 @@ class Suite(StrEnum):
 
     NETWORKS = "networks"
     RANDOM = "random"
+    PACK = "pack"
 
 
 def bench_command(
@@ -49,6 +50,13 @@ def bench_command(
             show_default="small ones of each PE",
         ),
     ] = None,
+    instances: Annotated[
+        Path | None,
+        typer.Option(help="Pack: folder of files NAME.CAPACITY.csv, beside the drawn instances."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Pack: seeds 0, 1, ... of each file.")] = 10,
+    drawn: Annotated[int, typer.Option(min=0, help="Pack: drawn instances of each kind.")] = 1,
+    time_limit: Annotated[float, typer.Option(min=0, help="Pack: seconds of each.")] = 10.0,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the results for machines here too.")
     ] = None,
@@ -57,8 +65,9 @@ def bench_command(
 
     `networks` runs whole networks; the large ones take minutes each, most of it for compiling the
     hardware once. `random` runs random programs and small networks under random stalls of the
-    memory, and random faults. Ends with exit status 1 when a value, a byte, a cycle or an error
-    code differs.
+    memory, and random faults. `pack` packs buffers of fixed lifetimes. Ends with exit status 1
+    when a value, a byte, a cycle or an error code differs, a packing is wrong, or a file of
+    `--instances` is not packed.
 
     Example: bitweft bench networks --filter 'tiny' -o results/
     """
@@ -68,6 +77,9 @@ def bench_command(
     run: Callable[[], tuple[dict[str, Any], str]]
     if suite is Suite.NETWORKS:
         run = partial(_networks, _cases(pattern), console)
+    elif suite is Suite.PACK:
+        files = bench_pack.folder_of(instances) if instances is not None else []
+        run = partial(_pack, files, bench_pack.drawn(drawn), seeds, time_limit, console)
     else:
         counts = dict(zip(KINDS, (programs, networks, faults), strict=True))
         run = partial(_random, counts, configurations(specs or []), seed, console)
@@ -85,6 +97,10 @@ def bench_command(
 def _agrees(suite: Suite, content: dict[str, Any]) -> bool:
     if suite is Suite.NETWORKS:
         return all(result["agrees"] for result in content["results"])
+    if suite is Suite.PACK:
+        return all(
+            not r["wrong"] and (r["drawn"] or r["status"] == "packed") for r in content["results"]
+        )
     return not content["mismatches"]
 
 
@@ -121,6 +137,22 @@ def _networks(cases: Sequence[Case], console: Console) -> tuple[dict[str, Any], 
             f"{100 * result['utilisation']:.1f} % utilisation, {verdict}"
         )
     return {"made_with": versions(), "results": results}, markdown(results, versions())
+
+
+def _pack(
+    files: Sequence[bench_pack.Instance],
+    drawn: Sequence[bench_pack.Instance],
+    seeds: int,
+    seconds: float,
+    console: Console,
+) -> tuple[dict[str, Any], str]:
+    with console.status("compiling the search") as status:
+        results = bench_pack.run_packing(files, seeds, seconds, status.update)
+        results += bench_pack.run_packing(drawn, 1, seconds, status.update)
+    made_with = bench_pack.versions(seconds)
+    packed = sum(r["status"] == "packed" for r in results)
+    console.print(f"{packed} of {len(results)} packed")
+    return {"made_with": made_with, "results": results}, bench_pack.page(results, made_with)
 
 
 def _random(
