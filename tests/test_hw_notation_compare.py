@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hw.errors import InputError
 from hw.notation.compare import ELEMENTS, NESTS, Row, compare, nest_of
+from hw.notation.cycles import cycles
 from hw.operand import Operand
-from hw.pe.base import ProcessingElement
+from hw.pe.base import CellElement, ProcessingElement
 from hw.pe.carry_save import CarrySave
 from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
-from hw.pe.sparse_digit import Opt3, Opt4c, Opt4e
+from hw.pe.sparse_digit import DigitElement, Opt2, Opt3, Opt4c, Opt4e
 from hw.registry import PES
+from sim.timing.digit_array import DigitTiming
+from tests.notation_moves import matrices
 
 U8 = Operand(8, signed=False)
 NARROW = Operand(4)
@@ -32,16 +37,14 @@ CELLS: list[ProcessingElement] = [
     FreePipeline(),
     FreePipeline(carry_save=False),
     FreePipeline(activation=WIDE, weight=NARROW, accumulator_bits=40),
+    Opt2(),
+    Opt2(products=4, activation=U8, recoding="booth", sign_extension=True),
     Opt3(),
     Opt4c(),
     Opt4c(activation=NARROW, weight=U8, group=8, segment=64, sign_extension=True),
     Opt4e(),
     Opt4e(recoding="booth", weight=WIDE, segment=1024, accumulator_bits=48),
 ]
-
-
-# Registered PEs, whichever there are, and forms of them that differ.
-CELLS += [pe(kind=kind) for kind, pe in PES.items() if kind == "opt2"]
 
 
 @pytest.mark.parametrize("pe", CELLS, ids=repr)
@@ -74,6 +77,28 @@ def test_figures_that_a_person_can_check() -> None:
         "sparse encoders of a column": 4,
         "held digits and positions": 4 * 4 * 3,
     }
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_cycles_of_the_nest_are_those_of_the_digit_columns(data: st.DataObject) -> None:
+    # The timing model is what the simulated array keeps to; it knows nothing of nests.
+    kind = data.draw(st.sampled_from([Opt2, Opt3, Opt4c, Opt4e]))
+    pe: DigitElement = kind(
+        activation=data.draw(st.sampled_from([Operand(8), NARROW, U8])),
+        recoding=data.draw(st.sampled_from(["ent", "booth"])),
+        segment=64,
+    )
+    k = data.draw(st.integers(1, 64))
+    (row,) = data.draw(matrices(1, k, pe.activation))
+    passes = DigitTiming(pe, rows=1, cols=1).passes([[x] for x in row])
+    assert cycles(nest_of(pe, k=k), [row]) == passes.sum()
+
+
+@pytest.mark.parametrize("pe", [Mac(), CarrySave(), FastInner(), FreePipeline()], ids=repr)
+@pytest.mark.parametrize("k", [1, 2, 7, 64])
+def test_cycles_of_the_nest_are_those_of_the_cells(pe: CellElement, k: int) -> None:
+    assert cycles(nest_of(pe, k=k)) == pe.cycles(k)
 
 
 def test_a_figure_that_is_off_by_one_does_not_agree() -> None:

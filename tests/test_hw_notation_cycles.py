@@ -38,7 +38,6 @@ def expected(name: str, sizes: Sizes, a: Matrix) -> int:
     if "fip" in name:
         return row_tiles * col_tiles * math.ceil(s.k / 2)
     lanes = s.lanes if name == "opt4e" else 1
-    groups = math.ceil(math.ceil(s.k / g) / lanes)
     total = 0
     for tile in range(row_tiles):
         for bw in range(weights):
@@ -46,7 +45,7 @@ def expected(name: str, sizes: Sizes, a: Matrix) -> int:
             total += max(
                 sum(
                     max(1, nonzero(s, a, m, bw, range(start, start + g)))
-                    for start in range(lane * g, groups * lanes * g, lanes * g)
+                    for start in range(lane * g, s.k, lanes * g)
                 )
                 for m in range(tile * s.rows, (tile + 1) * s.rows)
                 for lane in range(lanes)

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hw.errors import InputError
+from hw.notation.index import Affine
 from hw.notation.nest import Assign, Call, Kind, Loop, Nest, Node, Ref, Sync, calls
 from hw.notation.recode import digits_of
 from hw.notation.show import show_expression
 from hw.notation.widths import encoded_format
 
-__all__ = ["Law", "cycle_law", "cycles", "least_cycles"]
+__all__ = ["Law", "counted_digit", "cycle_law", "cycles", "least_cycles", "outside"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,16 @@ def least_cycles(nodes: tuple[Node, ...]) -> int:
     return total
 
 
+def outside(nest: Nest, digit: Call, var: str, extent: int, at: Mapping[str, int]) -> bool:
+    """Whether all operands of a group lie outside A."""
+    (element,) = digit.arguments
+    if not isinstance(element, Ref) or element.name != "A":
+        return False
+    row, column = (nest.expand(i) for i in element.index if isinstance(i, Affine))
+    positions = [{**at, var: i} for i in range(extent)]
+    return not any(row.value(p) < nest.m and column.value(p) < nest.k for p in positions)
+
+
 def _number(value: int) -> Law:
     return Law("number", value=value)
 
@@ -131,7 +142,7 @@ def _of(nest: Nest, node: Loop) -> Law:
     if body == _number(0):
         body = _number(1)
     if node.kind is Kind.SPARSE:
-        digit = _digit(nest, node)
+        digit = counted_digit(nest, node)
         free = nest.loop_variables(digit) - {node.var}
         return Law("nonzero", (body,), node.var, node.extent, digit=digit, free=free)
     return _summed(node, body)
@@ -174,7 +185,7 @@ def _syncs(node: Node, names: set[str]) -> bool:
     return isinstance(node, Loop) and any(_syncs(inner, names) for inner in node.body)
 
 
-def _digit(nest: Nest, node: Loop) -> Call:
+def counted_digit(nest: Nest, node: Loop) -> Call:
     """The digits whose zeros the sparse loop `node` leaves out."""
     assert node.over is not None
     for _, _, found in nest.walk():
@@ -198,6 +209,9 @@ def _value(nest: Nest, law: Law, a: Sequence[Sequence[int]] | None, at: Mapping[
     if law.kind != "nonzero":
         found = [_value(nest, part, a, {**at, law.var: i}) for i in range(law.extent)]
         return sum(found) if law.kind == "sum" else max(found)
+    assert law.digit is not None
+    if outside(nest, law.digit, law.var, law.extent, at):
+        return 0
     total = 0
     for i in range(law.extent):
         here = {**at, law.var: i}

@@ -10,8 +10,9 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hw.errors import InputError
+from hw.notation.cycles import counted_digit, least_cycles, outside
 from hw.notation.index import Affine, Star
-from hw.notation.nest import Assign, Expression, Kind, Loop, Nest, Node, Ref, Sync, is_pair
+from hw.notation.nest import Assign, Call, Expression, Kind, Loop, Nest, Node, Ref, Sync, is_pair
 from hw.notation.recode import digits_of, radix_of
 from hw.notation.scope import scopes
 from hw.notation.validate import validate
@@ -108,6 +109,7 @@ class _Run:
         self._expanded: dict[Affine, Affine] = {}
         self._formats: dict[Expression, Operand] = {}
         self._biases: dict[str, int] = {}
+        self._groups: dict[Loop, Call] = {}
 
     def body(
         self,
@@ -127,14 +129,16 @@ class _Run:
             elif node.kind is Kind.SPATIAL:
                 yield from self._spatial(node, (*path, i), at, frames, clock)
             else:
-                start = clock.now
+                start, timed = clock.now, least_cycles(node.body) > 0
                 for number in self._passes(node, at, frames):
                     began = clock.now
                     yield from self.body(
                         node.body, (*path, i), {**at, node.var: number}, frames, clock
                     )
-                    clock.now = max(clock.now, began + 1)
-                clock.now = max(clock.now, start + 1)
+                    if not timed:
+                        clock.now = began + 1
+                if node.over is not None and not self._outside(node, at):
+                    clock.now = max(clock.now, start + 1)
 
     def _passes(self, node: Loop, at: dict[str, int], frames: Frames) -> Sequence[int]:
         if node.over is None:
@@ -142,6 +146,11 @@ class _Run:
         found = self._read(node.over, at, frames)
         assert isinstance(found, tuple)
         return [position[0] for position in found if isinstance(position, tuple)]
+
+    def _outside(self, node: Loop, at: dict[str, int]) -> bool:
+        if node not in self._groups:
+            self._groups[node] = counted_digit(self.nest, node)
+        return outside(self.nest, self._groups[node], node.var, node.extent, at)
 
     def _spatial(
         self, node: Loop, path: tuple[int, ...], at: dict[str, int], frames: Frames, clock: _Clock

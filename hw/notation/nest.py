@@ -12,11 +12,13 @@ initialisation. Loops outside that body give it a copy per pass; loops inside mu
 index. A name in round brackets such as ``(s, c)`` is a carry-save pair of a declared width W; only
 ``s + c`` modulo ``2**W`` has a meaning.
 
-*Time.* Assignments take none. One pass of a temporal or sparse loop takes what its body takes, at
-least one cycle, and a sparse loop without any pass takes one. The passes of a spatial loop start
-together; the loop ends with the last of them. ``sync(v)`` makes the passes of v meet earlier.
+*Time.* Assignments take none. One pass of a temporal or sparse loop takes what the loops in time
+inside it take, or one cycle where there are none. A sparse loop without any pass takes one cycle
+too. The passes of a spatial loop start together; the loop ends with the last of them. ``sync(v)``
+makes the passes of v meet earlier.
 
-*Padding.* A and B are zero outside their sizes, and what is written outside C is dropped.
+*Padding.* A and B are zero outside their sizes, and what is written outside C is dropped. A group
+that lies outside A altogether is not issued: its sparse loop takes no cycle.
 
 Primitives
 ----------
