@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.isa import ISA_VERSION, Begin, Compute, End, Instruction, Load, Path, Store, Target
+from hw.tokens import UNITS, absolute_tokens
 from sim.reference import Integers, wrap
 
 __all__ = ["Machine", "ProgramError"]
@@ -54,8 +55,6 @@ class Machine:
             An address is out of range, tokens wait for what never comes, a transfer has no words,
             or `Begin` and `End` are not where they must be.
         """
-        units = (Load, Compute, Store)
-        queues = [[i for i in program if isinstance(i, unit)] for unit in units]
         if not program or not isinstance(program[-1], End):
             raise ProgramError("program must end with End")
         if not isinstance(program[0], Begin) or program[0].version != ISA_VERSION:
@@ -64,14 +63,15 @@ class Machine:
             raise ProgramError("program must have Begin and End at its ends only")
         if any(isinstance(i, Load | Store) and not i.words for i in program):
             raise ProgramError("transfers must have words")
+        tokens = list(zip(program, absolute_tokens(program), strict=True))
+        queues = [[(i, t) for i, t in tokens if isinstance(i, unit)] for unit in UNITS]
         done = [0, 0, 0]
         while any(done[u] < len(queue) for u, queue in enumerate(queues)):
             progressed = False
             for unit, queue in enumerate(queues):
                 if done[unit] == len(queue):
                     continue
-                head = queue[done[unit]]
-                after = (head.after_load, head.after_execute, head.after_store)
+                head, after = queue[done[unit]]
                 if all(d >= a for d, a in zip(done, after, strict=True)):
                     self.step(head)
                     done[unit] += 1

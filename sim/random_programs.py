@@ -1,8 +1,9 @@
-"""Random programs for the accelerator, that a machine can run without a conflict."""
+"""Random programs for the accelerator: some that it can run as they are, some that need tokens."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,15 @@ import numpy.typing as npt
 from hw.isa import Begin, Compute, End, Instruction, Load, Path, Store, Target
 from hw.spec import Spec
 
-__all__ = ["MEMORY_BYTES", "PROGRAM", "RandomProgram", "conflict", "random_program"]
+__all__ = [
+    "MEMORY_BYTES",
+    "PROGRAM",
+    "RandomProgram",
+    "conflict",
+    "one_after_another",
+    "random_program",
+    "unordered_program",
+]
 
 MEMORY_BYTES = 1 << 16
 PROGRAM = 0
@@ -93,6 +102,92 @@ def random_program(rng: np.random.Generator, spec: Spec) -> RandomProgram:
             program.append(Store(memory=home, local=result, words=words, after_execute=n + 1))
             stores += 1
     return RandomProgram([*program, End()], memory)
+
+
+def unordered_program(rng: np.random.Generator, spec: Spec) -> RandomProgram:
+    """Up to 40 loads, computations and stores in any order, in two parts of the scratchpad.
+
+    It has no tokens, and needs some: loads overwrite what is in use and read what stores have
+    written, weights replace weights. The second part lies across the border of the first two banks,
+    if there are two. All that was touched is stored at last.
+    """
+    word = spec.word_bytes
+    memory = rng.integers(0, 256, MEMORY_BYTES, np.uint8)
+    bank = spec.scratchpad.bytes // word // spec.scratchpad.banks
+    parts = [(0, 200), (bank - 100, bank + 150) if spec.scratchpad.banks > 1 else (250, 500)]
+    weight_words = spec.weight_buffer.bytes // word
+
+    def draw(low: int, high: int) -> int:
+        return int(rng.integers(low, high))
+
+    def somewhere(words: int) -> int:
+        low, high = parts[draw(0, 2)]
+        return draw(low, high - words + 1)
+
+    program: list[Instruction] = [Begin()]
+    for low, high in parts:
+        source = _IMAGE + word * draw(0, 100)
+        program.append(Load(target=Target.SCRATCHPAD, memory=source, local=low, words=high - low))
+    program.append(Load(target=Target.WEIGHTS, memory=_BLOCKS, local=0, words=weight_words))
+    for _ in range(draw(5, 41)):
+        words, home = draw(1, 60), _RESULTS + word * draw(0, 300)
+        match draw(0, 6):
+            case 0 | 1:
+                memory_address = home if rng.random() < 0.5 else _IMAGE + word * draw(0, 500)
+                program.append(
+                    Load(
+                        target=Target.SCRATCHPAD,
+                        memory=memory_address,
+                        local=somewhere(words),
+                        words=words,
+                    )
+                )
+            case 2:
+                program.append(Store(memory=home, local=somewhere(words), words=words))
+            case 3:
+                place = draw(0, weight_words - words)
+                block = _BLOCKS + word * draw(0, 1000)
+                program.append(Load(target=Target.WEIGHTS, memory=block, local=place, words=words))
+            case _:
+                program.append(_computation(rng, spec, somewhere))
+    for n, (low, high) in enumerate(parts):
+        home = _RESULTS + 0x1800 + 0x800 * n
+        program.append(Store(memory=home, local=low, words=high - low))
+    return RandomProgram([*program, End()], memory)
+
+
+def one_after_another(program: list[Instruction]) -> list[Instruction]:
+    """The program with tokens that let no two units run at once."""
+    return [replace(i, **after) for i, after in zip(program, _counts(program), strict=True)]
+
+
+def _counts(program: list[Instruction]) -> Iterator[dict[str, int]]:
+    names: dict[type[Instruction], str] = {
+        Load: "after_load",
+        Compute: "after_execute",
+        Store: "after_store",
+    }
+    counts = dict.fromkeys(names.values(), 0)
+    for instruction in program:
+        yield dict(counts)
+        if (name := names.get(type(instruction))) is not None:
+            counts[name] += 1
+
+
+def _computation(rng: np.random.Generator, spec: Spec, somewhere: Callable[[int], int]) -> Compute:
+    """One that does not read what it writes."""
+    word = spec.word_bytes
+    weight_words = spec.weight_buffer.bytes // word
+    fields = _compute(rng, Path(int(rng.integers(0, 4))), word)
+    steps = fields["kernel_y"] * fields["kernel_x"] * fields["words"] * word
+    words = _HEIGHT * _WIDTH * fields["words"]
+    while True:
+        image, destination = somewhere(words), somewhere(fields["pixels"])
+        if image + words <= destination or destination + fields["pixels"] <= image:
+            break
+    fields["source"] = (image + fields["source"]) % (1 << 24)
+    weights = int(rng.integers(0, weight_words - 9 - steps))
+    return Compute(**fields, weights=weights, destination=destination)
 
 
 def _compute(rng: np.random.Generator, path: Path, word: int) -> dict[str, Any]:

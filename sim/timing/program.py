@@ -16,6 +16,7 @@ from hw.bus.transfer import MAX_BEATS
 from hw.control.dispatch import FETCH_INSTRUCTIONS
 from hw.isa import INSTRUCTION_BYTES, Begin, Compute, End, Instruction, Load, Store
 from hw.spec import Spec
+from hw.tokens import absolute_tokens
 from sim.timing.execute import compute_cycles
 from sim.timing.store import store_cycles
 
@@ -97,7 +98,7 @@ class _Unit:
     `finishing` holds the cycles in which instructions will end, in order.
     """
 
-    queue: deque[Instruction] = field(default_factory=deque)
+    queue: deque[tuple[Instruction, tuple[int, int, int]]] = field(default_factory=deque)
     issued: int = 0
     done: int = 0
     finishing: deque[int] = field(default_factory=deque)
@@ -113,6 +114,7 @@ class _Walk:
         address: int,
     ) -> None:
         self.program = program
+        self.tokens = absolute_tokens(program)
         self.spec = spec
         self.latency = max(1, latency)
         self.interval = interval
@@ -227,8 +229,7 @@ class _Walk:
         for kind, unit in self.units.items():
             if not unit.queue or not free[kind]:
                 continue
-            head = unit.queue[0]
-            after = (head.after_load, head.after_execute, head.after_store)
+            head, after = unit.queue[0]
             if any(d < a for d, a in zip(done, after, strict=True)):
                 continue
             unit.queue.popleft()
@@ -262,7 +263,7 @@ class _Walk:
             kind = type(instruction)
             if levels[kind] == _QUEUE:
                 return False, False
-            self.units[kind].queue.append(instruction)
+            self.units[kind].queue.append((instruction, self.tokens[self.next]))
             self.units[kind].issued += 1
         self.next += 1
         self.credit += 1
