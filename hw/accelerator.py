@@ -1,9 +1,9 @@
 """The accelerator: engine, memories, memory port, registers, and what ties them together.
 
 Three units (load, execute, store) run side by side, ordered by the dependency tokens of the
-program. Loads into the weight memory overlap with execution; a program must not let a load or store
-use the scratchpad's ports in the same cycles as the execute unit, which its tokens ensure; the
-hardware stops with an error code when one does.
+program. Loads and stores overlap with execution, except where they use the same port of the same bank
+of the scratchpad as the execute unit: the tokens must keep them apart, and the hardware stops with an
+error code when they do not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from amaranth import (
     ClockSignal,
     DomainRenamer,
     Module,
-    Mux,
     ResetSignal,
     Signal,
 )
@@ -32,6 +31,7 @@ from hw.control.execute import ExecuteUnit
 from hw.isa import Target
 from hw.limits import require_accelerator
 from hw.memory.ram import Ram
+from hw.memory.scratchpad import ScratchpadMemory
 from hw.spec import Spec
 
 __all__ = ["Accelerator"]
@@ -74,7 +74,6 @@ class Accelerator(wiring.Component):
         word_bytes = spec.word_bytes
         pad_words = spec.scratchpad.bytes // word_bytes
         weight_words = spec.weight_buffer.bytes // word_bytes
-        weight_bits = max(1, (weight_words - 1).bit_length())
 
         m.submodules.registers = registers = RegisterFile()
         for name in axi4_lite(address_bits=ADDRESS_BITS).members:
@@ -93,12 +92,7 @@ class Accelerator(wiring.Component):
         ]
         renamed = DomainRenamer("units")
         dispatcher = Dispatcher(word_bytes=word_bytes)
-        execute = ExecuteUnit(
-            spec.pe,
-            rows=spec.engine.rows,
-            cols=spec.engine.cols,
-            weight_bits=weight_bits,
-        )
+        execute = ExecuteUnit(spec.pe, rows=spec.engine.rows, cols=spec.engine.cols)
         load, store = LoadUnit(word_bytes=word_bytes), StoreUnit(word_bytes=word_bytes)
         arbiter = ReadArbiter()
         m.submodules.dispatcher = renamed(dispatcher)
@@ -106,7 +100,10 @@ class Accelerator(wiring.Component):
         m.submodules.load = renamed(load)
         m.submodules.store = renamed(store)
         m.submodules.arbiter = renamed(arbiter)
-        m.submodules.scratchpad = scratchpad = Ram(depth=pad_words, lanes=word_bytes)
+        banks = spec.scratchpad.banks
+        m.submodules.scratchpad = scratchpad = ScratchpadMemory(
+            depth=pad_words // banks, banks=banks, lanes=word_bytes
+        )
         m.submodules.weights = weights = Ram(depth=weight_words, lanes=word_bytes)
 
         wiring.connect(m, dispatcher.load, load.instructions)
@@ -121,12 +118,10 @@ class Accelerator(wiring.Component):
             dispatcher.store_finished.eq(store.finished),
         ]
         self._memory_port(m, dispatcher, load, store, arbiter, stopping)
-        conflict, range_error = self._chip_memories(
-            m, scratchpad, weights, execute, load, store, pad_words, weight_words
-        )
+        out_of_range = self._chip_memories(m, scratchpad, weights, execute, load, store)
         self._status(
             m, registers, dispatcher, execute, load, store, arbiter,
-            conflict, range_error, reset, stopping,
+            scratchpad.conflict, out_of_range, reset, stopping,
         )  # fmt: skip
         return m
 
@@ -174,33 +169,19 @@ class Accelerator(wiring.Component):
             ]
 
     def _chip_memories(
-        self,
-        m: Any,
-        scratchpad: Any,
-        weights: Any,
-        execute: Any,
-        load: Any,
-        store: Any,
-        pad_words: int,
-        weight_words: int,
-    ) -> tuple[Any, Any]:
-        """Ports of the on-chip memories; returns whether two units collide or leave the range."""
+        self, m: Any, scratchpad: Any, weights: Any, execute: Any, load: Any, store: Any
+    ) -> Any:
+        """Ports of the on-chip memories; returns whether an address has left its memory."""
         loads_pad, loads_weights = load.write[Target.SCRATCHPAD], load.write[Target.WEIGHTS]
-        writes = Signal()
-        read_address, write_address = Signal(24), Signal(24)
+        wiring.connect(m, execute.read, scratchpad.execute_read)
+        wiring.connect(m, execute.write, scratchpad.execute_write)
         m.d.comb += [
-            writes.eq(execute.write_enable.any()),
-            read_address.eq(Mux(store.read_enable, store.read_address, execute.read_address)),
-            write_address.eq(Mux(loads_pad, load.write_address, execute.write_address)),
-            scratchpad.read_enable.eq(store.read_enable | execute.read_enable),
-            scratchpad.read_address.eq(read_address),
-            store.read_data.eq(scratchpad.read_data),
-            execute.read_data.eq(scratchpad.read_data),
-            scratchpad.write_enable.eq(
-                Mux(loads_pad, ~0, execute.write_enable)[: scratchpad.lanes]
-            ),
-            scratchpad.write_address.eq(write_address),
-            scratchpad.write_data.eq(Mux(loads_pad, load.write_data, execute.write_data)),
+            scratchpad.store_read.enable.eq(store.read_enable),
+            scratchpad.store_read.address.eq(store.read_address),
+            store.read_data.eq(scratchpad.store_read.data),
+            scratchpad.load_write.enable.eq(loads_pad.replicate(scratchpad.lanes)),
+            scratchpad.load_write.address.eq(load.write_address),
+            scratchpad.load_write.data.eq(load.write_data),
             weights.read_enable.eq(execute.weight_enable),
             weights.read_address.eq(execute.weight_address),
             execute.weight_data.eq(weights.read_data),
@@ -208,16 +189,13 @@ class Accelerator(wiring.Component):
             weights.write_address.eq(load.write_address),
             weights.write_data.eq(load.write_data),
         ]
-        conflict, out_of_range = Signal(), Signal()
-        m.d.comb += [
-            conflict.eq((store.read_enable & execute.read_enable) | (loads_pad & writes)),
-            out_of_range.eq(
-                (scratchpad.read_enable & (read_address >= pad_words))
-                | ((loads_pad | writes) & (write_address >= pad_words))
-                | (loads_weights & (load.write_address >= weight_words))
-            ),
-        ]
-        return conflict, out_of_range
+        # A cycle late, as the scratchpad's own: an address comes late in its cycle.
+        beyond = Signal()
+        m.d.sync += beyond.eq(
+            (execute.weight_enable & (execute.weight_address >= weights.depth))
+            | (loads_weights & (load.write_address >= weights.depth))
+        )
+        return scratchpad.out_of_range | beyond
 
     def _status(
         self,

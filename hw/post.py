@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,8 +12,8 @@ from hw.emit import place
 
 __all__ = ["POST_LATENCY", "PostLane", "PostProcessor", "channel_layout"]
 
-POST_LATENCY = 4
-"""Cycles from an accumulator to its byte."""
+POST_LATENCY = 6
+"""Cycles from an accumulator to its byte: bias, partial products, product, shift, rounding, range."""
 
 # Beyond this any output byte is at a clamp, whatever the zero point is.
 _SATURATED_BITS = 10
@@ -53,31 +53,46 @@ class PostLane(wiring.Component):
     def elaborate(self, platform: object) -> Any:
         m = Module()
         biased = Signal(signed(32), reset_less=True)
-        product = Signal(signed(64), reset_less=True)
-        rounded = Signal(signed(_SATURATED_BITS), reset_less=True)
+        m.d.sync += biased.eq(self.accumulator + self.channel.bias)
+
+        # The product of 32 by 31 bits in halves, with a register behind each multiplier.
+        multiplier = self.channel.multiplier
+        low, high = biased[:16], biased[16:].as_signed()
+        parts = {}
+        for name, part in {
+            "low_low": low * multiplier[:16],
+            "low_high": low * multiplier[16:],
+            "high_low": high * multiplier[:16],
+            "high_high": high * multiplier[16:],
+        }.items():
+            parts[name] = Signal(part.shape(), name=name, reset_less=True)
+            m.d.sync += parts[name].eq(part)
+        product = Signal(signed(63), reset_less=True)
+        outer = Cat(parts["low_low"], parts["high_high"]).as_signed()
+        m.d.sync += product.eq(outer + ((parts["low_high"] + parts["high_low"]) << 16))
+
+        # Bit 0 of `shifted` is what decides a rounding; `sticky`: a bit below it is set.
+        shift = self.channel.shift
+        shifted = Signal(signed(64), reset_less=True)
+        sticky = Signal(reset_less=True)
+        doubled = Cat(0, product).as_signed()
+        below = (Const(1, 65) << shift)[:64] - 1
         m.d.sync += [
-            biased.eq(self.accumulator + self.channel.bias),
-            product.eq(biased * self.channel.multiplier),
+            shifted.eq(doubled >> shift),
+            sticky.eq((doubled.as_unsigned() & below).any()),
         ]
 
-        shift = self.channel.shift
-        quotient = Signal(signed(64))
-        below = Signal(64)
-        half, sticky, up = Signal(), Signal(), Signal()
-        m.d.comb += [
-            quotient.eq(product >> shift),
-            # What was shifted out, left-aligned: its top bit is the half, the rest is sticky.
-            below.eq(Mux(shift == 0, 0, product.as_unsigned() << (64 - shift)[:7])),
-            half.eq(below[63]),
-            sticky.eq(below[:63].any()),
-            up.eq(half & (sticky | quotient[0])),
-        ]
-        exact = Signal(signed(65))
-        m.d.comb += exact.eq(quotient + up)
+        quotient = shifted >> 1
         top = (1 << (_SATURATED_BITS - 1)) - 1
-        m.d.sync += rounded.eq(
-            Mux(exact > top, top, Mux(exact < -top - 1, -top - 1, exact[:_SATURATED_BITS]))
-        )
+        rounded = Signal(signed(_SATURATED_BITS), reset_less=True)
+        up = shifted[0] & (sticky | shifted[1])
+        # Above `top` by rounding is `top`, and beyond the range by any amount is at its end.
+        with m.If((quotient > top) | ((quotient == top) & up)):
+            m.d.sync += rounded.eq(top)
+        with m.Elif(quotient < -top - 1):
+            m.d.sync += rounded.eq(-top - 1)
+        with m.Else():
+            m.d.sync += rounded.eq(quotient[:_SATURATED_BITS] + up)
 
         placed = Signal(signed(_SATURATED_BITS + 1))
         m.d.comb += placed.eq(rounded + self.zero_point)

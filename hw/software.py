@@ -42,10 +42,12 @@ _MEANINGS = {
     "OPCODE": "an opcode is unknown, or Begin is not the first instruction",
     "ADDRESS": "an address is beyond the end of the scratchpad or of the weight memory",
     "BUS": "the memory answered SLVERR or DECERR",
-    "CONFLICT": "two units used one port of the scratchpad in one cycle; the tokens let them",
+    "CONFLICT": "two units used one port of a bank of the scratchpad in one cycle; the tokens let them",
     "LENGTH": "the length of the program or of a transfer is wrong: "
     "End is not the last instruction, or there is nothing to transfer",
     "DEADLOCK": "the instructions in hand wait for others that can never finish",
+    "ALIGNMENT": "the address of the program is no multiple of the alignment, "
+    "or that of a transfer no multiple of a word",
 }
 
 ERRORS = {code: _MEANINGS[code.name] for code in ErrorCode}

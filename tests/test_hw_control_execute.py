@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth import Module, Signal
+from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
 
 from hw.control.execute import ExecuteUnit
 from hw.isa import Path, encode
 from hw.memory.ram import Ram
+from hw.memory.scratchpad import READ_LATENCY, ScratchpadMemory
 from hw.pe.base import ProcessingElement
 from hw.pe.carry_save import CarrySave
 from hw.pe.mac import Mac
@@ -25,7 +27,7 @@ from tests.random_computes import (
     write_parameters,
 )
 
-SIZES = [(4, 4), (1, 4), (2, 2), (6, 4), (5, 2)]
+SIZES = [(4, 4), (1, 4), (2, 2), (1, 2), (3, 2), (6, 4), (5, 2)]
 
 
 def spec_of(pe: ProcessingElement, rows: int, cols: int) -> Spec:
@@ -44,18 +46,18 @@ class Bench:
 
     def __init__(self, pe: ProcessingElement, rows: int, cols: int) -> None:
         self.module = m = Module()
-        self.unit = unit = ExecuteUnit(pe, rows=rows, cols=cols, weight_bits=10)
-        self.pad = pad = Ram(depth=SCRATCHPAD_WORDS, lanes=cols)
+        self.unit = unit = ExecuteUnit(pe, rows=rows, cols=cols)
+        self.pad = pad = ScratchpadMemory(depth=SCRATCHPAD_WORDS, banks=1, lanes=cols)
         self.weights = weights = Ram(depth=WEIGHT_WORDS, lanes=cols)
         m.submodules += [unit, pad, weights]
         self.filling = Signal(init=1)
         self.data = Signal(8 * cols)
         self.address = Signal(24)
         self.fill = Signal(2)
+        # The testbench fills and reads the scratchpad through the ports of the other units.
+        connect(m, unit.read, pad.execute_read)
+        connect(m, unit.write, pad.execute_write)
         m.d.comb += [
-            pad.read_enable.eq(unit.read_enable),
-            pad.read_address.eq(unit.read_address),
-            unit.read_data.eq(pad.read_data),
             weights.read_enable.eq(unit.weight_enable),
             weights.read_address.eq(unit.weight_address),
             unit.weight_data.eq(weights.read_data),
@@ -65,18 +67,11 @@ class Bench:
         ]
         with m.If(self.filling):
             m.d.comb += [
-                pad.write_enable.eq(self.fill[0].replicate(cols)),
-                pad.write_address.eq(self.address),
-                pad.write_data.eq(self.data),
-                # The testbench reads results back through the same window.
-                pad.read_enable.eq(1),
-                pad.read_address.eq(self.address),
-            ]
-        with m.Else():
-            m.d.comb += [
-                pad.write_enable.eq(unit.write_enable),
-                pad.write_address.eq(unit.write_address),
-                pad.write_data.eq(unit.write_data),
+                pad.load_write.enable.eq(self.fill[0].replicate(cols)),
+                pad.load_write.address.eq(self.address),
+                pad.load_write.data.eq(self.data),
+                pad.store_read.enable.eq(1),
+                pad.store_read.address.eq(self.address),
             ]
 
     async def store(self, ctx: Any, which: int, words: Any) -> None:
@@ -93,8 +88,8 @@ class Bench:
         found = []
         for address in range(SCRATCHPAD_WORDS):
             ctx.set(self.address, address)
-            await ctx.tick()
-            found.append(list(int(ctx.get(self.pad.read_data)).to_bytes(lanes, "little")))
+            await ctx.tick().repeat(READ_LATENCY)
+            found.append(list(int(ctx.get(self.pad.store_read.data)).to_bytes(lanes, "little")))
         return found
 
 

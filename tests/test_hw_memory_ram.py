@@ -1,4 +1,4 @@
-"""hw.memory.ram: byte writes, and reads that return the old word."""
+"""hw.memory.ram: byte writes, and reads that are held."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def test_against_a_list(depth: int, lanes: int) -> None:
                 assert ctx.get(dut.read_data) == shown
             read, write = rng.randrange(depth), rng.randrange(depth)
             enable, mask = rng.random() < 0.7, rng.randrange(2**lanes)
+            # What a read of the word that is being written returns is not defined.
+            mask = 0 if enable and read == write else mask
             data = [rng.randrange(256) for _ in range(lanes)]
             ctx.set(dut.read_enable, enable)
             ctx.set(dut.read_address, read)

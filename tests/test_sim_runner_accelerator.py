@@ -10,16 +10,31 @@ import numpy.typing as npt
 import pytest
 
 from hw.control.dispatch import ErrorCode
-from hw.isa import INSTRUCTION_BYTES, Begin, Compute, End, Instruction, Load, Store, Target, encode
+from hw.isa import (
+    INSTRUCTION_BYTES,
+    Begin,
+    Compute,
+    End,
+    Instruction,
+    Load,
+    Path,
+    Store,
+    Target,
+    encode,
+)
 from hw.spec import load_spec
+from mapper.hazards import with_tokens
 from sim.functional import Machine
 from sim.random_programs import MEMORY_BYTES, PROGRAM, RandomProgram, random_program
 from sim.runner.accelerator import MemoryModel, NativeAccelerator
 from sim.runner.library import SimulationError
+from tests.overlapping_programs import overlapping_program
 
 SPEC = load_spec("tiny")
 WORD = SPEC.word_bytes
 PAD_WORDS = SPEC.scratchpad.bytes // WORD
+BANK_WORDS = PAD_WORDS // SPEC.scratchpad.banks
+WEIGHT_WORDS = SPEC.weight_buffer.bytes // WORD
 LIMIT = 200_000
 
 
@@ -46,7 +61,7 @@ def _expected(case: RandomProgram) -> npt.NDArray[np.uint8]:
         _image(case),
         word_bytes=WORD,
         scratchpad_words=PAD_WORDS,
-        weight_words=SPEC.weight_buffer.bytes // WORD,
+        weight_words=WEIGHT_WORDS,
     )
     machine.run(case.instructions)
     return machine.memory
@@ -76,7 +91,7 @@ def _check(accelerator: NativeAccelerator, case: RandomProgram) -> None:
     finishes = accelerator.finish_cycles().tolist()
     assert len(finishes) == computes
     assert finishes == sorted(finishes)
-    assert 0 < finishes[0] and finishes[-1] < accelerator.read("cycles")
+    assert all(0 < cycle < accelerator.read("cycles") for cycle in finishes)
 
 
 @pytest.mark.parametrize("stalls", [0.0, 0.3, 0.8])
@@ -85,6 +100,25 @@ def test_random_programs(stalls: float) -> None:
     with _accelerator(stalls=stalls, seed=5) as accelerator:
         for _ in range(100):
             _check(accelerator, random_program(rng, SPEC))
+
+
+@pytest.mark.parametrize("stalls", [0.0, 0.5])
+def test_random_programs_whose_transfers_overlap_computations(stalls: float) -> None:
+    rng = np.random.default_rng(17)
+    with _accelerator(stalls=stalls, seed=5) as accelerator:
+        for _ in range(40):
+            case = overlapping_program(rng, SPEC)
+            # Whatever runs beside what: the result is that of the program's order.
+            machine = Machine(
+                _image(case),
+                word_bytes=WORD,
+                scratchpad_words=PAD_WORDS,
+                weight_words=WEIGHT_WORDS,
+            )
+            for instruction in case.instructions:
+                machine.step(instruction)
+            assert np.array_equal(_expected(case), machine.memory)
+            _check(accelerator, case)
 
 
 def test_a_slow_memory_changes_the_time_only() -> None:
@@ -138,6 +172,12 @@ _LOAD = Load(target=Target.SCRATCHPAD, memory=0x2000, local=0, words=4)
 _COMPUTE = next(
     i for i in random_program(np.random.default_rng(0), SPEC).instructions if isinstance(i, Compute)
 )
+# Two rows and three columns of 200 pixels without padding: 1200 reads.
+_TAPS = replace(
+    _COMPUTE, path=Path.TAPS, after_load=0, source=0, pixels=200, out_width=200, step_x=1, step_y=1,
+    tap_x=1, tap_y=1, in_height=2, in_width=202, stride_y=1, stride_x=1, pad_top=0, pad_left=0,
+    kernel_y=2, kernel_x=3, words=1, weights=0, destination=300, mask=15,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -149,7 +189,7 @@ _COMPUTE = next(
         ([Begin(), Begin(), End()], ErrorCode.OPCODE),
         ([Begin(), replace(_LOAD, local=PAD_WORDS - 3), End()], ErrorCode.ADDRESS),
         (
-            [Begin(), replace(_LOAD, target=1, local=SPEC.weight_buffer.bytes // WORD), End()],
+            [Begin(), replace(_LOAD, target=1, local=WEIGHT_WORDS), End()],
             ErrorCode.ADDRESS,
         ),
         ([Begin(), Store(memory=0, local=PAD_WORDS, words=1), End()], ErrorCode.ADDRESS),
@@ -159,6 +199,17 @@ _COMPUTE = next(
         ),
         ([Begin(), replace(_LOAD, memory=MEMORY_BYTES - WORD), End()], ErrorCode.BUS),
         ([Begin(), Store(memory=MEMORY_BYTES, local=0, words=1), End()], ErrorCode.BUS),
+        (
+            [Begin(), replace(_COMPUTE, after_load=0, weights=WEIGHT_WORDS - 8), End()],
+            ErrorCode.ADDRESS,
+        ),
+        (
+            [Begin(), replace(_COMPUTE, after_load=0, weights=(1 << 20) - 1), End()],
+            ErrorCode.ADDRESS,
+        ),
+        ([Begin(), replace(_TAPS, weights=WEIGHT_WORDS - 9 - 5), End()], ErrorCode.ADDRESS),
+        ([Begin(), replace(_LOAD, memory=0x2001), End()], ErrorCode.ALIGNMENT),
+        ([Begin(), Store(memory=0x2002, local=0, words=1), End()], ErrorCode.ALIGNMENT),
         ([Begin()], ErrorCode.LENGTH),
         ([Begin(), _LOAD], ErrorCode.LENGTH),
         ([Begin(), End(), _LOAD, End()], ErrorCode.LENGTH),
@@ -186,6 +237,54 @@ def test_a_malformed_program_is_an_error_code_and_the_next_run_is_right(
     length = len(program)
     assert ErrorCode(accelerator.run(program=PROGRAM, length=length, limit=LIMIT)) is code
     assert accelerator.error == code
+    _check(accelerator, case)
+
+
+@pytest.mark.parametrize(
+    ("transfer", "fails"),
+    [
+        # The computation reads and writes the first bank.
+        (Load(target=Target.SCRATCHPAD, memory=0x2000, local=1000, words=400), True),
+        (Load(target=Target.SCRATCHPAD, memory=0x2000, local=BANK_WORDS, words=400), False),
+        (Load(target=Target.WEIGHTS, memory=0x2000, local=100, words=400), False),
+        (Store(memory=0xC000, local=1000, words=400), True),
+        (Store(memory=0xC000, local=BANK_WORDS, words=400), False),
+    ],
+    ids=["load", "load in another bank", "load of weights", "store", "store in another bank"],
+)
+def test_two_units_in_one_port_of_a_bank_are_an_error(
+    accelerator: NativeAccelerator, transfer: Load | Store, fails: bool
+) -> None:
+    whole = Load(target=Target.SCRATCHPAD, memory=0x2000, local=0, words=2 * BANK_WORDS)
+    weights = Load(target=Target.WEIGHTS, memory=0x2000, local=0, words=100)
+    after = replace(transfer, after_load=2)
+    result = Store(memory=0xE000, local=300, words=200, after_execute=1)
+    compute = replace(_TAPS, after_load=2)
+    program: list[Instruction] = [Begin(), whole, weights, compute, after, result, End()]
+    case = replace(random_program(np.random.default_rng(3), SPEC), instructions=program)
+    code = _run(accelerator, case)
+    assert code is (ErrorCode.CONFLICT if fails else ErrorCode.NONE)
+    if not fails:
+        _check(accelerator, case)
+    # With the tokens that it needs every one of them is right.
+    _check(accelerator, replace(case, instructions=with_tokens(program, SPEC)))
+
+
+@pytest.mark.parametrize("address", [4, 64, 256, 1 << 30 | 8])
+def test_a_program_at_a_misaligned_address_is_refused(
+    accelerator: NativeAccelerator, address: int
+) -> None:
+    case = random_program(np.random.default_rng(3), SPEC)
+    accelerator.memory[:] = _image(case)
+    # The driver would not: this is for software that writes the registers itself.
+    for name, value in {
+        "control": 2, "interrupt_enable": 1, "program_address": address, "program_length": 5,
+    }.items():  # fmt: skip
+        accelerator.write(name, value)
+    accelerator.write("control", 1)
+    assert not accelerator.advance(LIMIT)
+    assert accelerator.error == ErrorCode.ALIGNMENT
+    assert accelerator.read("bytes_instructions") == 0
     _check(accelerator, case)
 
 

@@ -7,11 +7,12 @@ import pytest
 
 from hw.isa import Begin, Compute, End, Load, Path, Store, Target, encode
 from hw.spec import load_spec
-from sim.random_programs import MEMORY_BYTES, PROGRAM, random_program
+from sim.random_programs import MEMORY_BYTES, PROGRAM, one_after_another, random_program
 from sim.runner.accelerator import MemoryModel, NativeAccelerator
 from sim.timing.execute import compute_cycles
 from sim.timing.program import program_timing
 from sim.timing.store import store_cycles
+from tests.overlapping_programs import overlapping_program
 
 SPEC = load_spec("tiny")
 
@@ -36,6 +37,30 @@ def test_random_programs_take_the_predicted_cycles(latency: int, interval: int) 
             assert predicted.cycles == hardware.read("cycles"), case
 
 
+@pytest.mark.parametrize(("latency", "interval"), [(1, 1), (2, 4), (13, 3), (64, 1), (200, 1)])
+def test_transfers_beside_computations_take_the_predicted_cycles(
+    latency: int, interval: int
+) -> None:
+    rng = np.random.default_rng(latency * 10 + interval)
+    memory = MemoryModel(size=MEMORY_BYTES, latency=latency, interval=interval)
+    saved = 0
+    with NativeAccelerator(SPEC, memory) as hardware:
+        for case in range(15):
+            program = overlapping_program(rng, SPEC)
+            code = np.frombuffer(encode(program.instructions), np.uint8)
+            hardware.memory[:] = program.memory
+            hardware.memory[PROGRAM : PROGRAM + len(code)] = code
+            length = len(program.instructions)
+            assert hardware.run(program=PROGRAM, length=length, limit=10**6) == 0
+            predicted, in_turn = (
+                program_timing(p, SPEC, address=PROGRAM, latency=latency, interval=interval)
+                for p in (program.instructions, one_after_another(program.instructions))
+            )
+            assert predicted.cycles == hardware.read("cycles"), case
+            saved += in_turn.cycles - predicted.cycles
+    assert saved > 0
+
+
 def test_an_empty_program_by_hand() -> None:
     # Two instructions of 16 beats: the address in cycle 0, data in cycles 64 to 95, each word at
     # the buffer's output two cycles later. The first instruction is in hand in cycle 82; the second
@@ -48,9 +73,9 @@ def test_an_empty_program_by_hand() -> None:
 def test_a_vector_computation_by_hand() -> None:
     fields = {field: 0 for field in Compute.widths if field != "opcode"}
     compute = Compute(**{**fields, "path": Path.MAXIMUM, "pixels": 5, "kernel_y": 2, "kernel_x": 3})
-    # Instruction 1, parameters 9, start 1, 30 reads, memory and accumulator 2, post-processing 4,
-    # and the cycle that finds nothing left.
-    assert compute_cycles(compute, SPEC) == 1 + 9 + 1 + 30 + 2 + 4 + 1
+    # Instruction 1, parameters 9, start 1, 30 reads, scratchpad 2, product and sum 2,
+    # post-processing 6, and the cycle that finds nothing left.
+    assert compute_cycles(compute, SPEC) == 1 + 9 + 1 + 30 + 2 + 2 + 6 + 1
 
 
 def test_a_longer_store_waits_for_each_burst_and_one_response() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -51,15 +51,18 @@ class BurstSplitter(wiring.Component):
         address, left = Signal(32), Signal(24)
         per_page = _BOUNDARY // self._word_bytes
         log = self._word_bytes.bit_length() - 1
-        to_boundary, limit, beats = Signal(13), Signal(13), Signal(13)
+        to_boundary, limit = Signal(13), Signal(13)
+        rest, final = Signal(signed(25)), Signal()
         m.d.comb += [
             to_boundary.eq(per_page - address[log:12]),
             limit.eq(Mux(to_boundary < MAX_BEATS, to_boundary, MAX_BEATS)),
-            beats.eq(Mux(left < limit, left, limit)),
+            rest.eq(left - limit),
+            final.eq(rest <= 0),
             self.bursts.valid.eq(left != 0),
             self.bursts.payload.address.eq(address),
-            self.bursts.payload.length.eq(beats - 1),
-            self.bursts.payload.final.eq(left == beats),
+            # The sum of two bytes before the choice, which is late, not behind it.
+            self.bursts.payload.length.eq(Mux(final, left[:8] - 1, limit[:8] - 1)),
+            self.bursts.payload.final.eq(final),
             self.extents.ready.eq(left == 0),
         ]
         with m.If(self.extents.valid & self.extents.ready):
@@ -68,5 +71,6 @@ class BurstSplitter(wiring.Component):
                 left.eq(self.extents.payload.words),
             ]
         with m.Elif(self.bursts.valid & self.bursts.ready):
-            m.d.sync += [address.eq(address + (beats << log)), left.eq(left - beats)]
+            # Behind the final burst the address does not matter, so it need not know which it is.
+            m.d.sync += [address.eq(address + (limit << log)), left.eq(Mux(final, 0, rest))]
         return m

@@ -27,6 +27,7 @@ FETCH_INSTRUCTIONS = 8
 """Instructions per burst; programs are aligned to as much, so no burst crosses 4 KiB."""
 
 _BUFFERED = 2 * FETCH_INSTRUCTIONS
+_ALIGNMENT_BITS = (INSTRUCTION_BYTES * FETCH_INSTRUCTIONS - 1).bit_length()
 
 
 class ErrorCode(IntEnum):
@@ -34,9 +35,10 @@ class ErrorCode(IntEnum):
 
     VERSION: the program does not begin with `Begin` of this version. OPCODE: an instruction is
     unknown, or a `Begin` that is not the first. ADDRESS: an on-chip address is out of range. BUS:
-    the memory answered with an error. CONFLICT: two units used one scratchpad port at once. LENGTH:
-    `End` is not the last instruction, or a transfer has no words. DEADLOCK: the instructions in
-    hand wait for ones that can never come.
+    the memory answered with an error. CONFLICT: two units used one port of one bank of the
+    scratchpad at once. LENGTH: `End` is not the last instruction, or a transfer has no words.
+    DEADLOCK: the instructions in hand wait for ones that can never come. ALIGNMENT: the address of
+    the program, or of a transfer in memory, is not a multiple of what it must be.
     """
 
     NONE = 0
@@ -47,6 +49,7 @@ class ErrorCode(IntEnum):
     CONFLICT = 5
     LENGTH = 6
     DEADLOCK = 7
+    ALIGNMENT = 8
 
 
 class Dispatcher(wiring.Component):
@@ -171,13 +174,25 @@ class Dispatcher(wiring.Component):
             self.finished.eq(ends & idle & last),
             consumed.eq(Cat(*taken).any() | self.finished | (begins & (self.error == 0))),
         ]
-        with m.If(ready & ~begun):
+        # Two ways to be misaligned: bursts of the fetch would cross 4 KiB, or a word be in pieces.
+        skewed = Signal()
+        with m.If(self.start):
+            m.d.sync += skewed.eq(self.program[:_ALIGNMENT_BITS].any())
+        within = (self._word_bytes - 1).bit_length()
+        split = (transfer.memory[:within] != 0) & (
+            (header.opcode == Opcode.LOAD) | (header.opcode == Opcode.STORE)
+        )
+        with m.If(self.running & skewed):
+            m.d.comb += self.error.eq(ErrorCode.ALIGNMENT)
+        with m.Elif(ready & ~begun):
             with m.If(~begins | (begin.version != ISA_VERSION)):
                 m.d.comb += self.error.eq(ErrorCode.VERSION)
         with m.Elif(ready & (header.opcode > Opcode.COMPUTE)):
             m.d.comb += self.error.eq(ErrorCode.OPCODE)
         with m.Elif((ready & empty) | (ends & ~last) | (self.running & missing)):
             m.d.comb += self.error.eq(ErrorCode.LENGTH)
+        with m.Elif(ready & split):
+            m.d.comb += self.error.eq(ErrorCode.ALIGNMENT)
         with m.Elif(dead):
             m.d.comb += self.error.eq(ErrorCode.DEADLOCK)
         with m.If(consumed):
@@ -214,7 +229,9 @@ class Dispatcher(wiring.Component):
             buffer.w_data.eq(self.word),
         ]
         with m.If(self.start):
-            m.d.sync += [address.eq(self.program), left.eq(self.length)]
+            m.d.sync += address.eq(self.program)
+            with m.If(~self.program[:_ALIGNMENT_BITS].any()):
+                m.d.sync += left.eq(self.length)
         with m.Elif(asked):
             m.d.sync += [
                 address.eq(address + FETCH_INSTRUCTIONS * INSTRUCTION_BYTES),

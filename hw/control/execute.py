@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.control.address import AddressGenerator
@@ -13,14 +13,19 @@ from hw.engine.feeder import Feeder
 from hw.engine.systolic import SystolicArray
 from hw.engine.vector import VectorUnit
 from hw.isa import COMPUTE_LAYOUT, Path
+from hw.memory.scratchpad import READ_LATENCY, read_port, write_port
 from hw.pe.base import ProcessingElement, cell_element
 from hw.post import PostProcessor
 
-__all__ = ["PARAMETER_WORDS", "ExecuteUnit"]
+__all__ = ["PARAMETER_WORDS", "WEIGHT_ADDRESS_BITS", "ExecuteUnit"]
 
 PARAMETER_WORDS = 9
 """Words before the weights of a block: per channel a 32-bit bias (4 words), a 32-bit multiplier (4
 words) and an 8-bit shift (1 word)."""
+
+WEIGHT_ADDRESS_BITS = 21
+"""One more than an instruction has: a block that begins inside the memory and leaves it counts on
+into addresses that no memory has, and is found out before they wrap."""
 
 
 class ExecuteUnit(wiring.Component):
@@ -28,14 +33,13 @@ class ExecuteUnit(wiring.Component):
 
     Timing: `PARAMETER_WORDS` + 2 cycles to take the parameters, then the address pattern at one
     word per cycle; the next instruction is taken in the cycle after the last word was written.
+    Exact figures are those of `sim.timing.execute`.
 
     Parameters
     ----------
-    pe : CellElement
+    pe : ProcessingElement
     rows, cols : int
         Size of the array; a word holds one byte per column.
-    weight_bits : int
-        Address width of the weight memory, in words.
 
     Members
     -------
@@ -43,30 +47,26 @@ class ExecuteUnit(wiring.Component):
     finished : Out(1)
         High for one cycle per instruction.
     busy : Out(1)
-    read_enable, read_address, read_data, write_enable, write_address, write_data
+    read, write : Out(read_port(cols)), Out(write_port(cols))
         Ports of the scratchpad; an address may be out of its range.
     weight_enable, weight_address, weight_data
-        Port of the weight memory.
+        Port of the weight memory, 1 cycle, which holds its word until the next read. An address may
+        be out of its range.
     """
 
-    def __init__(self, pe: ProcessingElement, *, rows: int, cols: int, weight_bits: int) -> None:
+    def __init__(self, pe: ProcessingElement, *, rows: int, cols: int) -> None:
         self._pe = cell_element(pe)
         self._rows = rows
         self._cols = cols
-        self._weight_bits = weight_bits
         super().__init__(
             {
                 "instructions": In(stream.Signature(COMPUTE_LAYOUT)),
                 "finished": Out(1),
                 "busy": Out(1),
-                "read_enable": Out(1),
-                "read_address": Out(24),
-                "read_data": In(8 * cols),
-                "write_enable": Out(cols),
-                "write_address": Out(24),
-                "write_data": Out(8 * cols),
+                "read": Out(read_port(cols)),
+                "write": Out(write_port(cols)),
                 "weight_enable": Out(1),
-                "weight_address": Out(weight_bits),
+                "weight_address": Out(WEIGHT_ADDRESS_BITS),
                 "weight_data": In(8 * cols),
             }
         )
@@ -90,13 +90,13 @@ class ExecuteUnit(wiring.Component):
         m.d.comb += array.eq(compute.path == Path.ARRAY)
         m.submodules.addresses = addresses = AddressGenerator(rows=self._rows)
         m.submodules.feeder = feeder = Feeder(
-            self._pe, rows=self._rows, cols=self._cols, weight_address_bits=self._weight_bits
+            self._pe, rows=self._rows, cols=self._cols, weight_address_bits=WEIGHT_ADDRESS_BITS
         )
         m.submodules.engine = engine = SystolicArray(self._pe, rows=self._rows, cols=self._cols)
         m.submodules.vector = vector = VectorUnit(lanes=self._cols)
         m.submodules.post = post = PostProcessor(lanes=self._cols)
         wiring.connect(m, feeder.operands, engine.operands)
-        weight_base = Signal(self._weight_bits)
+        weight_base = Signal(WEIGHT_ADDRESS_BITS)
         m.d.comb += [
             addresses.compute.eq(compute),
             addresses.array.eq(array),
@@ -169,15 +169,15 @@ class ExecuteUnit(wiring.Component):
         m.d.comb += [
             feeder.reads.payload.eq(read.payload),
             feeder.reads.valid.eq(read.valid & array),
-            feeder.read_data.eq(self.read_data),
+            feeder.read_data.eq(self.read.data),
             feeder.weight_data.eq(self.weight_data),
             taken.eq(read.valid & ~array),
         ]
         with m.If(array):
             m.d.comb += [
                 read.ready.eq(feeder.reads.ready),
-                self.read_enable.eq(feeder.read_enable),
-                self.read_address.eq(feeder.read_address),
+                self.read.enable.eq(feeder.read_enable),
+                self.read.address.eq(feeder.read_address),
             ]
             with m.If(feeder.weight_enable):
                 m.d.comb += [
@@ -187,27 +187,40 @@ class ExecuteUnit(wiring.Component):
         with m.Else():
             m.d.comb += [
                 read.ready.eq(1),
-                self.read_enable.eq(taken & read.payload.inside),
-                self.read_address.eq(read.payload.address),
+                self.read.enable.eq(taken & read.payload.inside),
+                self.read.address.eq(read.payload.address),
             ]
-            with m.If(taken):
+            with m.If(taken & (compute.path == Path.TAPS)):
                 m.d.comb += [
                     self.weight_enable.eq(1),
                     self.weight_address.eq(weight_base + tap),
                 ]
-        inside = Signal()
         with m.If(taken):
             m.d.sync += tap.eq(Mux(read.payload.tile_end, 0, tap + 1))
-        m.d.sync += [
-            inside.eq(read.payload.inside),
-            vector.valid.eq(taken),
-            vector.first.eq(tap == 0),
-            vector.last.eq(read.payload.tile_end),
-            vector.odd.eq(tap[0]),
+        # What belongs to a word arrives with it; its weights come from a memory a cycle faster.
+        about = Signal(
+            data.StructLayout({"valid": 1, "inside": 1, "first": 1, "last": 1, "odd": 1})
+        )
+        m.d.comb += [
+            about.valid.eq(taken),
+            about.inside.eq(read.payload.inside),
+            about.first.eq(tap == 0),
+            about.last.eq(read.payload.tile_end),
+            about.odd.eq(tap[0]),
         ]
+        stages = [about]
+        for n in range(READ_LATENCY):
+            stages.append(Signal(about.shape(), name=f"about_{n}"))
+            m.d.sync += stages[-1].eq(stages[-2])
+        now, next_word = stages[-1], stages[-2]
+        pad = compute.pad_value.replicate(self._cols)
         m.d.comb += [
             vector.path.eq(compute.path),
-            vector.word.eq(Mux(inside, self.read_data, compute.pad_value.replicate(self._cols))),
+            vector.valid.eq(now.valid),
+            vector.first.eq(now.first),
+            vector.last.eq(now.last),
+            vector.word.eq(Mux(now.inside, self.read.data, pad)),
+            vector.odd.eq(next_word.odd),
             vector.weights.eq(self.weight_data),
             vector.scalar_0.eq(compute.scalar_0),
             vector.scalar_1.eq(compute.scalar_1),
@@ -245,13 +258,13 @@ class ExecuteUnit(wiring.Component):
             post.zero_point.eq(compute.zero_point),
             post.low.eq(compute.low),
             post.high.eq(compute.high),
-            self.write_address.eq(address),
-            self.write_data.eq(post.word),
+            self.write.address.eq(address),
+            self.write.data.eq(post.word),
             tile_written.eq(post.o_valid & post.o_last),
         ]
         # Rows of the last tile that lie past the last pixel are computed but not written.
         with m.If(post.o_valid & (pixel < compute.pixels)):
-            m.d.comb += self.write_enable.eq(compute.mask)
+            m.d.comb += self.write.enable.eq(compute.mask)
         with m.If(self.instructions.valid & self.instructions.ready):
             m.d.sync += [pixel.eq(0), address.eq(self.instructions.payload.destination)]
         with m.Elif(post.o_valid):

@@ -5,23 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.control.address import READ
 from hw.engine.beats import operand_beat
+from hw.memory.scratchpad import READ_LATENCY
 from hw.pe.base import ProcessingElement
 
-__all__ = ["Feeder", "early_release"]
+__all__ = ["STAGES", "Feeder", "early_release"]
+
+STAGES = 2
+"""Cycles from a channel leaving its bank to its operand beat: the weight memory, and a register."""
 
 
 def early_release(rows: int, cols: int) -> int:
     """Cycles before the end of a block in which its bank is given back.
 
-    The first new word arrives a cycle after it is asked for, so the bank need not be empty yet.
+    The first new word arrives some cycles after it is asked for, so the bank need not be empty yet.
     Where the array can make the feeder wait (a tile may be shorter than its rows), it must be.
     """
-    return min(2, cols - 1) if rows <= cols else 0
+    return min(READ_LATENCY + 1, cols - 1) if rows <= cols else 0
 
 
 class Feeder(wiring.Component):
@@ -29,8 +33,8 @@ class Feeder(wiring.Component):
 
     A block is one word (`cols` channels) of each of `rows` pixels. While one block is streamed, one
     channel per cycle, the next is gathered, one word per cycle, so a block takes
-    ``max(rows, cols)`` cycles. Weight words are read in streaming order from `weight_base` on, once
-    per tile.
+    ``max(rows, cols)`` cycles, and one more when both are 2: words take longer than a block to
+    arrive. Weight words are read in streaming order from `weight_base` on, once per tile.
 
     Members
     -------
@@ -41,9 +45,9 @@ class Feeder(wiring.Component):
     reads : In(stream.Signature(READ))
         What to gather.
     read_enable, read_address, read_data
-        Port of the scratchpad.
+        Port of the scratchpad, `READ_LATENCY` cycles.
     weight_enable, weight_address, weight_data
-        Port of the weight memory.
+        Port of the weight memory, 1 cycle, which holds its word until the next read.
     operands : Out(stream.Signature(operand_beat(rows, cols, pe)))
     """
 
@@ -98,33 +102,42 @@ class Feeder(wiring.Component):
         claim = Signal()
         m.d.comb += claim.eq(transfer & ~claimed)
         m.d.sync += free.eq(free - claim + released)
-        arrived, inside, arrived_row = Signal(), Signal(), Signal.like(row)
-        arrived_bank, block_end, tile_end = Signal(), Signal(), Signal()
-        m.d.sync += arrived.eq(transfer)
         with m.If(transfer):
             m.d.sync += [
                 claimed.eq(~read.block_end),
                 row.eq(Mux(read.block_end, 0, row + 1)),
                 fill_bank.eq(fill_bank ^ read.block_end),
-                inside.eq(read.inside),
-                arrived_row.eq(row),
-                arrived_bank.eq(fill_bank),
-                block_end.eq(read.block_end),
-                tile_end.eq(read.tile_end),
             ]
+        asked = data.StructLayout(
+            {"inside": 1, "row": len(row), "bank": 1, "block_end": 1, "tile_end": 1}
+        )
+        sent, arrived_valid = Signal(asked), transfer
+        m.d.comb += [
+            sent.inside.eq(read.inside),
+            sent.row.eq(row),
+            sent.bank.eq(fill_bank),
+            sent.block_end.eq(read.block_end),
+            sent.tile_end.eq(read.tile_end),
+        ]
+        arrived = sent
+        for n in range(READ_LATENCY):
+            later, later_valid = Signal(asked, name=f"asked_{n}"), Signal(name=f"asked_{n}_valid")
+            m.d.sync += [later.eq(arrived), later_valid.eq(arrived_valid)]
+            arrived, arrived_valid = later, later_valid
         full, ends_tile = Signal(2), Signal(2)
-        word = Mux(inside, self.read_data, self.pad.replicate(cols))
+        word = Mux(arrived.inside, self.read_data, self.pad.replicate(cols))
 
         # Streaming: each step shifts every row of the bank by one channel.
         stream_bank = Signal()
         step = Signal(range(max(2, cols)))
         address = Signal.like(self.weight_address)
         tile_start = Signal(init=1)
-        staged, staged_last = Signal(), Signal()
+        # What has left its bank: `STAGES` deep, one step at a time.
+        staged, staged_last = Signal(STAGES), Signal(STAGES)
         advance, streaming, last_step = Signal(), Signal(), Signal()
         emptied = Signal()
         m.d.comb += [
-            advance.eq(~staged | self.operands.ready),
+            advance.eq(~staged[-1] | self.operands.ready),
             streaming.eq(full.bit_select(stream_bank, 1)),
             last_step.eq(step == cols - 1),
             self.weight_enable.eq(advance & streaming),
@@ -135,8 +148,8 @@ class Feeder(wiring.Component):
         ends = ends_tile.bit_select(stream_bank, 1)
         with m.If(advance):
             m.d.sync += [
-                staged.eq(streaming),
-                staged_last.eq(streaming & last_step & ends),
+                staged.eq(Cat(streaming, staged)),
+                staged_last.eq(Cat(streaming & last_step & ends, staged_last)),
             ]
             with m.If(streaming):
                 m.d.sync += [
@@ -150,22 +163,28 @@ class Feeder(wiring.Component):
             banks = []
             for n in range(2):
                 bank = Signal(8 * cols, name=f"bank_{n}_{i}", reset_less=True)
-                with m.If(arrived & (arrived_bank == n) & (arrived_row == i)):
+                with m.If(arrived_valid & (arrived.bank == n) & (arrived.row == i)):
                     m.d.sync += bank.eq(word)
                 with m.Elif(advance & streaming & (stream_bank == n)):
                     m.d.sync += bank.eq(bank >> 8)
                 banks.append(bank[:8])
-            byte = Signal(8, name=f"a_{i}", reset_less=True)
-            with m.If(advance):
-                m.d.sync += byte.eq(Mux(stream_bank, banks[1], banks[0]))
+            byte = Mux(stream_bank, banks[1], banks[0])
+            for stage in range(STAGES):
+                later = Signal(8, name=f"a_{i}_{stage}", reset_less=True)
+                with m.If(advance):
+                    m.d.sync += later.eq(byte)
+                byte = later
             activations.append(byte)
+        weights = Signal(8 * cols, reset_less=True)
+        with m.If(advance):
+            m.d.sync += weights.eq(self.weight_data)
         m.d.comb += [
-            self.operands.valid.eq(staged),
-            self.operands.payload.eq(Cat(*activations, self.weight_data, staged_last)),
+            self.operands.valid.eq(staged[-1]),
+            self.operands.payload.eq(Cat(*activations, weights, staged_last[-1])),
         ]
         for n in range(2):
-            with m.If(arrived & block_end & (arrived_bank == n)):
-                m.d.sync += [full[n].eq(1), ends_tile[n].eq(tile_end)]
+            with m.If(arrived_valid & arrived.block_end & (arrived.bank == n)):
+                m.d.sync += [full[n].eq(1), ends_tile[n].eq(arrived.tile_end)]
             with m.Elif(emptied & (stream_bank == n)):
                 m.d.sync += full[n].eq(0)
         return m

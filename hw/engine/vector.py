@@ -12,8 +12,8 @@ from hw.isa import Path
 
 __all__ = ["VECTOR_LATENCY", "VectorUnit"]
 
-VECTOR_LATENCY = 1
-"""Cycles from the word of the last tap to the accumulators."""
+VECTOR_LATENCY = 2
+"""Cycles from the word of the last tap to the accumulators: product, sum."""
 
 
 class VectorUnit(wiring.Component):
@@ -28,8 +28,10 @@ class VectorUnit(wiring.Component):
     valid, first, last : In(1)
         A word is here; it is the first, the last tap of its pixel.
     odd : In(1)
-        Which scalar weighs it.
-    word, weights : In(8 * lanes)
+        Which scalar weighs the word of the next cycle.
+    weights : In(8 * lanes)
+        One signed byte per channel, for the word of the next cycle.
+    word : In(8 * lanes)
         One signed byte per channel.
     scalar_0, scalar_1 : In(signed(23))
     o_valid : Out(1)
@@ -60,18 +62,28 @@ class VectorUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Any:
         m = Module()
+        valid, first, last = Signal(), Signal(), Signal()
+        m.d.sync += [valid.eq(self.valid), first.eq(self.first), last.eq(self.last)]
         scalar = Signal(signed(23))
         m.d.comb += scalar.eq(Mux(self.odd, self.scalar_1, self.scalar_0))
         for n in range(self._lanes):
-            x, total = self.word[n], self.accumulators[n]
-            weight = Signal(signed(23), name=f"weight_{n}")
-            m.d.comb += weight.eq(Mux(self.path == Path.TAPS, self.weights[n], scalar))
-            kept = Signal(signed(32), name=f"kept_{n}")
-            m.d.comb += kept.eq(Mux(self.first, 0, total))
-            with m.If(self.valid):
+            weight = Signal(signed(23), name=f"weight_{n}", reset_less=True)
+            product = Signal(signed(31), name=f"product_{n}", reset_less=True)
+            with m.Switch(self.path):
+                with m.Case(Path.TAPS):
+                    m.d.sync += weight.eq(self.weights[n])
+                with m.Case(Path.MAXIMUM):
+                    m.d.sync += weight.eq(1)
+                with m.Default():
+                    m.d.sync += weight.eq(scalar)
+            m.d.sync += product.eq(self.word[n] * weight)
+            total = self.accumulators[n]
+            with m.If(valid):
                 with m.If(self.path == Path.MAXIMUM):
-                    m.d.sync += total.eq(Mux(self.first | (x > total), x, total))
+                    # Both are bytes here: what is compared with is a maximum of bytes.
+                    greater = product[:8].as_signed() > total[:8].as_signed()
+                    m.d.sync += total.eq(Mux(first | greater, product, total))
                 with m.Else():
-                    m.d.sync += total.eq(kept + x * weight)
-        m.d.sync += self.o_valid.eq(self.valid & self.last)
+                    m.d.sync += total.eq(Mux(first, 0, total) + product)
+        m.d.sync += self.o_valid.eq(valid & last)
         return m

@@ -14,7 +14,8 @@ __all__ = ["Ram"]
 class Ram(wiring.Component):
     """Memory of `depth` words of `lanes` bytes. Read latency 1 cycle, one read and one write per cycle.
 
-    A read of the word that is written in the same cycle returns the old word.
+    A read of the word that is written in the same cycle may return anything: block memories differ,
+    and to make them agree takes a comparison of the addresses and a register per bit.
 
     Members
     -------
@@ -55,7 +56,7 @@ class Ram(wiring.Component):
     def elaborate(self, platform: object) -> Any:
         m = Module()
         m.submodules.words = words = memory.Memory(
-            shape=8 * self._lanes, depth=self._depth, init=[]
+            shape=8 * self._lanes, depth=self._depth, init=[], attrs={"no_rw_check": 1}
         )
         read = words.read_port()
         write = words.write_port(granularity=8)

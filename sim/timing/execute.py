@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from hw.control.execute import PARAMETER_WORDS
-from hw.engine.feeder import early_release
+from hw.engine.feeder import STAGES, early_release
+from hw.engine.vector import VECTOR_LATENCY
 from hw.isa import Compute, Path
+from hw.memory.scratchpad import READ_LATENCY
 from hw.pe.base import ProcessingElement
 from hw.post import POST_LATENCY
 from hw.spec import Spec
@@ -16,12 +18,10 @@ __all__ = ["compute_cycles"]
 _START = 1 + PARAMETER_WORDS + 1
 # From the acceptance of the last word by the post-processing pipe to the end of the instruction.
 _FINISH = POST_LATENCY + 1
-# From the read of a vector path's last word to the post-processing pipe: memory, accumulator.
-_VECTOR = 2
-# From a block's last read to the first of its channels on the way: memory, bank, bank is full.
-_GATHERED = 2
-# From a channel leaving its bank to its operand beat on the stream.
-_STAGED = 1
+# From the read of a vector path's last word to the post-processing pipe.
+_VECTOR = READ_LATENCY + VECTOR_LATENCY
+# From a block's last read to the first of its channels on the way: scratchpad, bank, bank is full.
+_GATHERED = READ_LATENCY + 1
 
 
 def compute_cycles(instruction: Compute, spec: Spec) -> int:
@@ -52,24 +52,28 @@ def _last_beat(tiles: int, blocks: int, rows: int, cols: int) -> int:
     gather = [-rows, -rows]  # when the reads of the last two blocks began
     stream = [-2 * cols, -2 * cols]  # when their first channels left
     accepted = -rows  # the last beat of the tile before
-    steady = 0
+    before: list[tuple[int, int]] = []  # where the blocks before were, relative to each other
     total = tiles * blocks
     b = 0
     while b < total:
         begin = max(0, gather[1] + rows, stream[0] + cols - early)
         leave = max(begin + rows - 1 + _GATHERED, stream[1] + cols)
-        if (b % blocks) == 0 and b and stream[1] + cols - 1 + _STAGED < accepted:
-            # The array made the last beat wait, and all behind it.
-            leave = max(leave, accepted)
-        end = leave + cols - 1 + _STAGED
+        if b % blocks == 0 and b:
+            # From its arrival on the array may make the last beat wait, and all behind it stand
+            # still, but for the channels that have left until then.
+            arrival = stream[1] + cols - 1 + STAGES
+            leave = max(leave, accepted - max(0, arrival - leave))
+        end = leave + cols - 1 + STAGES
         if b % blocks == blocks - 1:
             end = max(end, accepted + rows)
             accepted = end
-        # Once two blocks in a row take `cols` cycles each, all later ones do.
-        regular = leave - stream[1] == cols and begin - gather[1] == max(rows, cols)
-        steady = steady + 1 if regular and rows <= cols else 0
-        gather, stream = [gather[1], begin], [stream[1], leave]
-        b += 1
-        if steady > 4:
-            return end + (total - b) * cols
+        # Where the array never makes anything wait, what happens twice goes on for ever.
+        place = (leave - begin, leave - stream[1])
+        pairs = (total - b - 1) // 2 if rows <= cols and before[-2:-1] == [place] else 0
+        forward = pairs * (leave - stream[0])
+        before = [*before[-1:], place]
+        gather = [gather[1] + forward, begin + forward]
+        stream = [stream[1] + forward, leave + forward]
+        accepted = end + forward if pairs else accepted
+        b += 1 + 2 * pairs
     return accepted

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from hw.bus.store import QUEUE_WORDS
+from hw.memory.scratchpad import READ_LATENCY
 
 __all__ = ["store_cycles"]
 
@@ -30,7 +31,7 @@ def store_cycles(bursts: Sequence[int], latency: int, interval: int) -> int:
     cycle = 0
     inner = 0  # words in the queue's memory
     front = False  # a word at the queue's output
-    reading = False
+    reading = deque([False] * READ_LATENCY)  # words asked for, the latest last
     left = 0  # words of the burst under way that are not sent
     opened = -1  # cycle in which its address was accepted
     write_free = 0
@@ -38,7 +39,7 @@ def store_cycles(bursts: Sequence[int], latency: int, interval: int) -> int:
     while waiting or left:
         cycle += 1
         level = inner + front
-        read = to_read > 0 and level + reading < QUEUE_WORDS - 1
+        read = to_read > 0 and level + sum(reading) < QUEUE_WORDS - 1
         address = bool(waiting) and left == 0
         send = front and left > 0 and cycle > opened and cycle >= write_free
         # The queue's memory refills its output when that is empty or taken.
@@ -50,8 +51,8 @@ def store_cycles(bursts: Sequence[int], latency: int, interval: int) -> int:
         left -= send
         if address:
             left, opened = waiting.popleft(), cycle
-        inner += reading - refill
+        inner += reading.popleft() - refill
         front = refill or (front and not send)
         to_read -= read
-        reading = read
+        reading.append(read)
     return response + 1
