@@ -1,8 +1,9 @@
 """From a plan to a program and the memory that it runs in.
 
-Every transfer of the plan is in the program once, and no other. The scratchpad has one port for
-reading and one for writing, so a load or store of activations and a computation take turns; weights
-have a memory of their own, and are loaded as far ahead of their use as its size allows.
+Every transfer of the plan is in the program once, and no other. Instructions are made in the order of
+the plan, as if each ran on its own. What keeps them apart when the units run side by side, and in
+which order they are handed out so that transfers run beside computations, is found afterwards, from
+what each of them touches.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from hw.isa import (
 from hw.spec import Spec
 from mapper.graph import Graph, Tensor
 from mapper.graph import Operator as PlannedOperator
+from mapper.interleave import interleaved
 from mapper.pieces import Piece, pieces_of, words_per_pixel
 from mapper.plan import Plan, Transfer
 from mapper.plan import PlannedOperator as Planned
@@ -225,18 +227,15 @@ def lower(network: Network, plan: Plan, spec: Spec) -> Lowered:
 
 @dataclass
 class _Builder:
-    """Grows the program step by step and counts each unit's instructions."""
+    """Grows the program step by step."""
 
     network: Network
     plan: Plan
     spec: Spec
     program: list[Instruction] = field(default_factory=lambda: [Begin()])
-    loads: int = 0
     computes: int = 0
-    stores: int = 0
     blocks: list[bytes] = field(default_factory=list)
     block_bytes: int = 0
-    regions: list[tuple[int, int, int]] = field(default_factory=list)
     next_word: int = 0
     last_compute: dict[str, int] = field(default_factory=dict)
     results: list[Computed] = field(default_factory=list)
@@ -363,7 +362,6 @@ class _Builder:
         raise ValueError(f"tensor {tensor!r} must be resident in step {step}")
 
     def _move(self, kind: type[Load] | type[Store], axis: Axis, x: Slice) -> None:
-        """Transfers of activations: they wait for all computations and transfers before them."""
         place = self.places[x.tensor]
         for offset, words in slice_runs(self.shapes[x.tensor], axis, x, self.word_bytes):
             pixel, word = divmod(offset, self._pixel_words(x.tensor))
@@ -371,19 +369,12 @@ class _Builder:
             self.patches.append((len(self.program), x.tensor, home))
             self.program.append(
                 kind(
-                    after_load=self.loads if kind is Store else 0,
-                    after_execute=self.computes,
-                    after_store=self.stores if kind is Load else 0,
                     target=Target.SCRATCHPAD,
                     memory=0,
                     local=place.base + pixel * place.pixel + word,
                     words=words,
                 )
             )
-            if kind is Load:
-                self.loads += 1
-            else:
-                self.stores += 1
 
     def _load_block(self, operator: Operator, block: bytes) -> int:
         """Loads parameters and weights; returns their word address in the weight memory."""
@@ -395,27 +386,17 @@ class _Builder:
             )
         if self.next_word + words > self.weight_words:
             self.next_word = 0
-        start, end = self.next_word, self.next_word + words
-        taken = [r for r in self.regions if r[0] < end and start < r[1]]
-        # What lies there may be overwritten once the computation that reads it last is finished.
-        after = max((last for _, _, last in taken), default=0)
-        self.regions = [r for r in self.regions if r not in taken]
+        start = self.next_word
+        self.next_word += words
         self.patches.append((len(self.program), "", self.block_bytes))
-        self.program.append(
-            Load(after_execute=after, target=Target.WEIGHTS, memory=0, local=start, words=words)
-        )
-        self.loads += 1
-        self.next_word = end
+        self.program.append(Load(target=Target.WEIGHTS, memory=0, local=start, words=words))
         self.blocks.append(block)
         self.block_bytes += len(block)
-        self.regions.append((start, end, self.computes + 1))
         return start
 
     def _compute(
         self, operator: Operator, piece: Piece, weights: int, wanted: tuple[int, int]
     ) -> None:
-        start = next(n for n, r in enumerate(self.regions) if r[0] == weights)
-        after_load = self.loads
         top, bottom, left, right = piece.region
         top, bottom = max(top, wanted[0]), min(bottom, wanted[1])
         if top >= bottom:
@@ -425,19 +406,14 @@ class _Builder:
             (row, row + 1) for row in range(top, bottom)
         ]  # fmt: skip
         for first, last in rows:
-            self.program.append(
-                self._instruction(operator, piece, weights, after_load, first, last)
-            )
+            self.program.append(self._instruction(operator, piece, weights, first, last))
             self.computes += 1
-        region = self.regions[start]
-        self.regions[start] = (region[0], region[1], self.computes)
 
     def _instruction(
         self,
         operator: Operator,
         piece: Piece,
         weights: int,
-        after_load: int,
         first: int,
         last: int,
     ) -> Compute:
@@ -462,8 +438,6 @@ class _Builder:
         destination, out_pixel = self.places[operator.output]
         destination += piece.out_word
         return Compute(
-            after_load=after_load,
-            after_store=self.stores,
             path=piece.path,
             source=source % (1 << 24),
             pixels=(last - first) * width,
@@ -504,6 +478,7 @@ class _Builder:
             instruction = self.program[index]
             values = {**vars(instruction), "memory": base + offset}
             self.program[index] = type(instruction)(**values)
+        self.program = interleaved(self.program, self.spec)
         image = np.zeros(homes + self.home_bytes, np.uint8)
         text = encode(self.program)
         image[: len(text)] = np.frombuffer(text, np.uint8)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from hw.isa import INSTRUCTION_BYTES, Compute, End, Instruction, Load, Store, Target, encode
+from hw.isa import INSTRUCTION_BYTES, Compute, End, Instruction, Store, encode
 from hw.spec import Spec
+from mapper.hazards import with_tokens
 from mapper.lower import Computed, Lowered, slice_runs, tensor_bytes
 from mapper.pieces import words_per_pixel
 from mapper.stage import Slice
@@ -72,15 +73,9 @@ def observe(
         results[name] = end
         end += tensor_bytes(network.tensor(known[name]).shape, spec.word_bytes)
     program: list[Instruction] = []
-    loads = computes = stores = 0
+    computes = 0
     for instruction in lowered.program:
-        waits = isinstance(instruction, Compute) or (
-            isinstance(instruction, Load) and instruction.target == Target.SCRATCHPAD
-        )
-        # What uses the scratchpad's ports waits for the added stores, too.
-        program.append(replace(instruction, after_store=stores) if waits else instruction)
-        loads += isinstance(instruction, Load)
-        stores += isinstance(instruction, Store)
+        program.append(instruction)
         computes += isinstance(instruction, Compute)
         if not isinstance(instruction, Compute) or computes not in wanted:
             continue
@@ -92,17 +87,15 @@ def observe(
                 pixel, word = divmod(offset, pixel_words)
                 program.append(
                     Store(
-                        after_load=loads,
-                        after_execute=computes,
                         memory=results[made.operator] + offset * spec.word_bytes,
                         local=made.place.base + pixel * made.place.pixel + word,
                         words=words,
                     )
                 )
-                stores += 1
         if stop and not wanted:
             program.append(End())
             break
+    program = with_tokens(program, spec)
     start = -(-end // _ALIGNMENT) * _ALIGNMENT
     image = np.zeros(start + len(program) * INSTRUCTION_BYTES, np.uint8)
     image[: len(lowered.image)] = lowered.image
