@@ -101,6 +101,13 @@ def test_cycles_of_the_nest_are_those_of_the_cells(pe: CellElement, k: int) -> N
     assert cycles(nest_of(pe, k=k)) == pe.cycles(k)
 
 
+def test_sixteen_streams_feed_a_column_of_adder_trees() -> None:
+    figures = exact(Opt2())
+    assert figures["streams of digits of a column"] == 16
+    assert figures["selectors of a cell"] == 16
+    assert figures["register bits of the cells"] == 3 * (2 * 18 + 16 * 8)
+
+
 def test_a_figure_that_is_off_by_one_does_not_agree() -> None:
     assert Row("", 3, 3, 3).agrees
     assert not Row("", 3, 3, 4).agrees

@@ -61,6 +61,21 @@ for mt < 2, nt < 2:
       C[m,n] += shift(add((as, ac)[mp,np]), bw)
 """
 
+OPT2_SHARED = """
+for mt < 2, nt < 2:
+  for bw < 4:
+    for kt < 8:
+      parfor mp < 4:
+        parfor kp < 4:
+          sel[kp] = encode(A[m,k])[bw]        # one set per column
+        parfor np < 4:
+          parfor kp < 4:
+            pp[kp] = map(sel[kp], B[k,n])
+          (as, ac)[mp,np] = half_reduce(pp[*], (as, ac)[mp,np])
+    parfor mp < 4, np < 4:
+      C[m,n] += shift(add((as, ac)[mp,np]), bw)
+"""
+
 OPT3 = """
 for mt < 2, nt < 2:
   parfor mp < 4, np < 4:
@@ -160,6 +175,7 @@ WRITTEN = {
     "opt1": (OPT1, "", WIDE),
     "opt1x": (OPT1X, "", WIDE),
     "opt2": (OPT2, K4, NARROW),
+    "opt2-shared": (OPT2_SHARED, K4, NARROW),
     "opt3": (OPT3, K4, NARROW),
     "opt4c": (OPT4C, K4, NARROW),
     "opt4e": (OPT4E, ", k = 16*kt + 4*kl + kp", NARROW),

@@ -61,10 +61,9 @@ def explain_command(
     if name is None:
         if json_file is not None or hardware:
             raise InputError("A PE must be named for --json and --hardware: see 'bitweft explain'.")
-        table = Table(box=None, pad_edge=False, show_header=False)
+        width = max(len(known) for known in ABOUT)
         for known, about in ABOUT.items():
-            table.add_row(Text(known, style="bold"), about)
-        console.print(table)
+            console.print(Text.assemble((f"{known:<{width}}", "bold"), f"  {about}"))
         return
     try:
         a, b = Operand.parse(activation), Operand.parse(weight)

@@ -60,7 +60,7 @@ class Row:
 NESTS: dict[str, Callable[[Any], str]] = {
     "mac": lambda pe: "mac",
     "opt1": lambda pe: "opt1" if pe.sign_extension else "opt1x",
-    "opt2": lambda pe: "opt2",
+    "opt2": lambda pe: "opt2-shared",
     "opt3": lambda pe: "opt3",
     "opt4c": lambda pe: "opt4c",
     "opt4e": lambda pe: "opt4e",
@@ -110,7 +110,7 @@ ELEMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "mac": ("mac", {}),
     "opt1": ("opt1", {"sign_extension": True}),
     "opt1x": ("opt1", {}),
-    "opt2": ("opt2", {}),
+    "opt2-shared": ("opt2", {}),
     "opt3": ("opt3", {}),
     "opt4c": ("opt4c", {}),
     "opt4e": ("opt4e", {}),
@@ -235,7 +235,11 @@ def _compare_column(pe: DigitElement) -> list[Row]:
         _tree("full adders of a cell", compressor.inputs, row_bits, pair.bits, cell.full_adders),
     ]
     encoders = counts.copies("sparse encoder")
-    if encoders:
+    if not encoders:
+        # Digits are made outside; the column has one stream of them per encoder of the nest.
+        streams = len(column.named("pending"))
+        rows.append(_exact("streams of digits of a column", counts.copies("encoder"), streams))
+    else:
         # `DigitColumn` is built of any digit PE; each opt3 is a column of its own.
         own = size if pe.kind == "opt3" else 1
         held = sum(column.registers[name] for name in ("pending", "two", "neg"))
