@@ -39,8 +39,8 @@ class BorderSums(wiring.Component):
     constant : In(W)
         Added to the value; sampled two cycles after `last`.
     value : Out(W)
-        `constant` minus a finished sum, three cycles after `last`; it holds for one cycle. The step
-        biases of `pe` are in that sum.
+        ``constant - offset`` minus a finished sum, three cycles after `last`; it holds for one
+        cycle. The step biases of `pe` are in that sum.
     """
 
     def __init__(self, pe: CellElement, *, count: int) -> None:
@@ -67,6 +67,11 @@ class BorderSums(wiring.Component):
     def count(self) -> int:
         return self._count
 
+    @property
+    def offset(self) -> int:
+        """What `constant` must have in excess: one for each word of an accumulator."""
+        return len(self._pe.accumulator.members)
+
     def elaborate(self, platform: object) -> Any:
         m = Module()
         layout, width = self._pe.accumulator, self._pe.accumulator_bits
@@ -86,9 +91,10 @@ class BorderSums(wiring.Component):
             masked.append(word & done[n].replicate(len(word)))
         # -(x + y) == ~x + ~y + 2, and likewise with one word.
         words = [~taken[name].as_unsigned() for name in layout.members]
+        # The constant brings the 2: another addition here would be the slowest path of an array.
         pair = compress(m, [*map(Addend, words), Addend(self.constant)], width)
         with m.If(self.enable):
             m.d.sync += [done.eq(self.last), taken.eq(reduce(or_, masked))]
-            m.d.sync += finished.eq(pair[0] + pair[1] + len(words))
+            m.d.sync += finished.eq(pair[0] + pair[1])
         m.d.comb += self.value.eq(finished)
         return m

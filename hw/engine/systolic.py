@@ -370,13 +370,15 @@ class SystolicArray(wiring.Component):
                 part = slice(j, min(j + self._rows, self._cols))
                 sums = BorderSums(along_columns, count=part.stop - j)
                 m.submodules[f"column_sums_{j}"] = sums
+                m.d.comb += sums.constant.eq(sums.offset)
                 self._connect_border(m, enable, sums, b[part], along[part])
                 column += [sums.value] * sums.count
+        constant = Signal(pe.accumulator_bits, init=rows.offset)
         if bias:
-            constant = Signal(pe.accumulator_bits, reset_less=True)
+            excess = self._correction(m, enable, tags[0], bias)
             with m.If(enable):
-                m.d.sync += constant.eq(self._correction(m, enable, tags[0], bias))
-            m.d.comb += rows.constant.eq(constant)
+                m.d.sync += constant.eq(excess + rows.offset)
+        m.d.comb += rows.constant.eq(constant)
         return rows.value, column
 
     def _connect_border(

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal
 from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 
+from hw.adder import staged_add
 from hw.compress import Addend, compress
 from hw.digits import BoothSelect, booth_digit_count, booth_select
 from hw.operand import Operand
@@ -31,7 +32,7 @@ __all__ = ["CarrySave", "CarrySaveCell", "accumulate_rows", "product_bias", "pro
 
 
 class CarrySave(CellElement):
-    """Carry-save PE. Latency 1 cycle, 1 MAC per cycle, resolve 1 cycle.
+    """Carry-save PE. Latency 1 cycle, 1 MAC per cycle, resolve 3 cycles.
 
     Attributes
     ----------
@@ -43,7 +44,7 @@ class CarrySave(CellElement):
     kind: Literal["opt1"] = "opt1"
     sign_extension: bool = False
 
-    resolve_latency: ClassVar[int] = 1
+    resolve_latency: ClassVar[int] = 3  # a carry chain as short as the cell's tree is deep
 
     @property
     def accumulator(self) -> data.StructLayout:
@@ -81,10 +82,7 @@ class CarrySave(CellElement):
         if self.step_bias:
             addends.append(Addend(correction))
         total, carry = compress(m, addends, self.accumulator_bits)
-        resolved = Signal(self.accumulator_bits, reset_less=True)
-        with m.If(enable):
-            m.d.sync += resolved.eq(total + carry)
-        return resolved
+        return staged_add(m, total, carry, enable=enable, stages=self.resolve_latency)
 
 
 class CarrySaveCell(wiring.Component):

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Literal
 from amaranth import Module, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 
+from hw.adder import staged_add
 from hw.compress import Addend, compress
 from hw.digits import booth_digit_count
 from hw.operand import Operand
@@ -35,7 +36,7 @@ __all__ = ["FastInner", "FastInnerCell", "FastInnerElement", "FreePipeline"]
 
 
 class FastInnerElement(CellElement):
-    """What both forms share. Latency 2 cycles, 2 MACs per cycle, resolve 2 cycles.
+    """What both forms share. Latency 2 cycles, 2 MACs per cycle, resolve 4 cycles.
 
     Attributes
     ----------
@@ -50,7 +51,7 @@ class FastInnerElement(CellElement):
     beta: Literal["hardware", "bias"] = "hardware"
 
     latency: ClassVar[int] = 2
-    resolve_latency: ClassVar[int] = 2
+    resolve_latency: ClassVar[int] = 4
     k_granularity: ClassVar[int] = 2
 
     @property
@@ -109,21 +110,15 @@ class FastInnerElement(CellElement):
         self, m: Any, accumulator: Any, correction: Any, enable: Any, row: Any = None
     ) -> Any:
         w = self.accumulator_bits
-        early = Signal(self.accumulator, reset_less=True)
-        resolved = Signal(w, reset_less=True)
+        # Where one word is accumulated, the row's part completes a pair.
         words = [Addend(accumulator[word]) for word in self.accumulator.members]
-        if self.carry_save:
-            total, carry = compress(m, [*words, Addend(row)], w)
-            addends = [Addend(early.sum), Addend(early.carry), Addend(correction)]
-            last, last_carry = compress(m, addends, w)
-            with m.If(enable):
-                m.d.sync += [early.sum.eq(total), early.carry.eq(carry)]
-                m.d.sync += resolved.eq(last + last_carry)
-        else:
-            with m.If(enable):
-                m.d.sync += [early.sum.eq(accumulator.sum + row)]
-                m.d.sync += resolved.eq(early.sum + correction)
-        return resolved
+        total, carry = compress(m, [*words, Addend(row)], w)
+        late = Signal(data.StructLayout({"sum": w, "carry": w}), reset_less=True)
+        with m.If(enable):
+            m.d.sync += [late.sum.eq(total), late.carry.eq(carry)]
+        words = [Addend(late.sum), Addend(late.carry), Addend(correction)]
+        total, carry = compress(m, words, w)
+        return staged_add(m, total, carry, enable=enable, stages=self.resolve_latency - 1)
 
 
 class FastInner(FastInnerElement):
