@@ -20,7 +20,7 @@ from hw.notation.compare import compare, element_of
 from hw.notation.count import compressor_notes, count
 from hw.notation.cycles import cycle_law
 from hw.notation.derive import ABOUT, Sizes, derive
-from hw.notation.inner import latencies
+from hw.notation.retime import latencies
 from hw.notation.rewrite import Step
 from hw.notation.show import show
 from hw.operand import Operand

@@ -17,9 +17,9 @@ from amaranth.lib.wiring import In, Out
 from hw.errors import InputError
 from hw.notation.count import Counts, count
 from hw.notation.derive import Sizes, derive
-from hw.notation.inner import latencies
 from hw.notation.nest import Loop, Nest
 from hw.notation.netlist import elaborated
+from hw.notation.retime import latencies
 from hw.notation.widths import pair_bias
 from hw.pe.base import CellElement, CellSignature, ProcessingElement
 from hw.pe.carry_save import CarrySave

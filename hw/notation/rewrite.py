@@ -26,9 +26,10 @@ from typing import Any
 
 from hw.notation.defer import defer_signs
 from hw.notation.hoist import hoist_add, hoist_shift
-from hw.notation.inner import fast_inner_product, free_pipeline, retime
+from hw.notation.inner import fast_inner_product, free_pipeline
 from hw.notation.interchange import interchange
 from hw.notation.nest import Nest
+from hw.notation.retime import retime
 from hw.notation.share import hoist_encode
 from hw.notation.sparse import make_sparse
 from hw.notation.strip import strip_mine
