@@ -174,9 +174,10 @@ class DigitColumn(wiring.Component):
     def elaborate(self, platform: object) -> Any:
         m = Module()
         pe = self._pe
-        digits = Signal(data.ArrayLayout(DIGIT, pe.lanes), reset_less=True)
-        # One register while the weights are fetched, one beside the weights' own.
-        fetching = Signal(data.ArrayLayout(DIGIT, pe.lanes), reset_less=True)
+        digits = Signal(data.ArrayLayout(DIGIT, pe.lanes))
+        # One register while the weights are fetched, one beside the weights' own. They have a reset:
+        # a digit that was under way would enter the first sum.
+        fetching = Signal(data.ArrayLayout(DIGIT, pe.lanes))
         m.d.sync += [fetching.eq(self._issue(m)), digits.eq(fetching)]
 
         # The pairs restart in the cycle in which they are read for the last time.
