@@ -8,9 +8,10 @@ multiply-accumulates, then by parts that run. Order, further spills and addresse
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import accumulate, product
 from typing import NamedTuple, get_args
 
 from hw.isa import INSTRUCTION_BYTES
@@ -24,7 +25,9 @@ MOST_RECOMPUTED = 0.5
 """Multiply-accumulates that a stage may compute again, as a share of its own."""
 
 _MOST_MEMBERS = 16
-_BEAM = 48
+_BEAM = 32
+_MOST_CHOICES = 24
+_MOST_BORDER = 5
 
 
 class _Cost(NamedTuple):
@@ -106,25 +109,40 @@ class _Walk:
         # An instruction for every run of bytes of a slice of channels is traffic as well.
         self.run_bytes = 0 if self.weight_memory is None else INSTRUCTION_BYTES
         self.uses: dict[str, list[int]] = {t.name: [] for t in self.graph.tensors}
+        made = dict.fromkeys(self.uses, -1)
         for n, o in enumerate(self.graph.operators):
+            made |= dict.fromkeys(o.outputs, n)
             for t in o.inputs:
                 self.uses[t].append(n)
+        # Steps at which not everything fits; before each, how many there are.
+        live = [0] * len(self.graph.operators)
+        for t, uses in self.uses.items():
+            first = made[t] if made[t] >= 0 or not uses else uses[0]
+            for n in range(first, max([first, *uses]) + 1):
+                live[n] += self.graph.tensor(t).bytes
+        self.tight = [0, *accumulate(need > self.capacity for need in live)]
 
     def run(self, report: Callable[[float], object]) -> list[_Step] | None:
         count = len(self.graph.operators)
+        if not all(self.is_possible(n) for n in range(count)):
+            return None
         inputs = frozenset(t.name for t in self.graph.tensors if t.network_input)
         ways: list[dict[_State, _Way]] = [{} for _ in range(count + 1)]
         ways[0][_State(frozenset(), inputs)] = _Way(_Cost(0, 0, 0))
         for first in range(count):
             report(first / count)
-            best = sorted(ways[first].items(), key=lambda item: item[1].cost)[:_BEAM]
+            best = self.best(ways[first])
             ways[first] = {}
             for axis in get_args(Axis):
                 for last in range(first + 1, min(first + _MOST_MEMBERS, count) + 1):
                     segment = self.segment(axis, first, last)
                     # Along channels a single patch is what it is along rows.
-                    if segment.most_patches == 1 and (last > first + 1 or axis == "channels"):
+                    several = last > first + 1 or axis == "channels"
+                    if several and segment.most_patches == 1:
                         break
+                    border = len(segment.inputs) + len(segment.outputs)
+                    if several and (border > _MOST_BORDER or not self.is_tight(first, last)):
+                        continue
                     for state, way in best:
                         for step, after, cost in self.steps(segment, first, last, state):
                             total = _Cost(*(a + b for a, b in zip(way.cost, cost, strict=True)))
@@ -140,6 +158,25 @@ class _Walk:
             end = end.before
         return steps[::-1]
 
+    def best(self, ways: dict[_State, _Way]) -> list[tuple[_State, _Way]]:
+        """The cheapest, and those that leave most room: the cheapest may lead nowhere."""
+        items = list(ways.items())
+        items.sort(key=lambda item: item[1].cost)
+        rest = items[_BEAM:]
+        rest.sort(key=lambda item: sum(self.graph.tensor(t).bytes for t in item[0].on))
+        return items[:_BEAM] + rest[: _BEAM // 2]
+
+    def is_tight(self, first: int, last: int) -> bool:
+        """Whether at one of the operators ``first, ..., last - 1`` not everything fits."""
+        return self.tight[last] > self.tight[first]
+
+    def is_possible(self, n: int) -> bool:
+        """Whether an operator fits in as many patches as it can be cut into."""
+        whole = self.graph.operand_bytes(self.graph.operators[n])
+        segments = [self.segment(axis, n, n + 1) for axis in get_args(Axis)]
+        needs = (self._need(s, s.most_patches, frozenset()) for s in segments)
+        return min(whole, *needs) <= self.capacity
+
     def segment(self, axis: Axis, first: int, last: int) -> Segment:
         key = axis, first, last
         if key not in self.segments:
@@ -154,12 +191,22 @@ class _Walk:
         touched = {*segment.inputs, *segment.outputs}
         crossing = {t for t in state.on if t not in touched}
         spare = {t for t in crossing if t in state.copies}
+        if not self.is_tight(first, last):
+            spare = set()
         choices = [self._inputs(t, state) for t in segment.inputs]
-        choices += [self._outputs(t, last) for t in segment.outputs]
+        choices += [self._outputs(t, first, last) for t in segment.outputs]
+        if math.prod(map(len, choices)) > _MOST_CHOICES:
+            # Too many to try all: each input as near as it can be, or as far.
+            count = len(segment.inputs)
+            inputs = [tuple(c[0] for c in choices[:count]), tuple(c[-1] for c in choices[:count])]
+            ways = [(*i, *o) for i in dict.fromkeys(inputs) for o in product(*choices[count:])]
+            ways = ways[:_MOST_CHOICES]
+        else:
+            ways = list(product(*choices))
         names = [*segment.inputs, *segment.outputs]
         for keep in (crossing, crossing - spare) if spare else (crossing,):
             kept = sum(tensor(t).bytes for t in keep)
-            for choice in product(*choices):
+            for choice in ways:
                 at = dict(zip(names, choice, strict=True))
                 resident = frozenset(t for t in names if at[t] != "off")
                 room = self.capacity - kept - sum(tensor(t).bytes for t in resident)
@@ -187,7 +234,9 @@ class _Walk:
         # What was produced off chip stays there: only stages read it.
         return ("on", "off") if self.graph.tensor(t).network_input else ("off",)
 
-    def _outputs(self, t: str, last: int) -> tuple[str, ...]:
+    def _outputs(self, t: str, first: int, last: int) -> tuple[str, ...]:
+        if not self.is_tight(first, max([first, *self.uses[t]]) + 1):
+            return ("both",) if self.graph.tensor(t).network_output else ("on",)
         if self.graph.tensor(t).network_output:
             return ("both", "off")
         uses = [n for n in self.uses[t] if n >= last]
