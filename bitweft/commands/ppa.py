@@ -104,7 +104,7 @@ def ppa_command(
                 row["name"],
                 f"{row['best']['area']:,.0f}",
                 f"{row['best']['period']:.3f}",
-                str(row["macs_per_cycle"]),
+                f"{row['macs_per_cycle']:.4g}",
                 f"{row['relative']['best']:.2f}",
             )
         console.print(table)

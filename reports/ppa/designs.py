@@ -10,12 +10,14 @@ from functools import cached_property
 from typing import Any, Literal
 
 from hw.emit import to_verilog
-from hw.engine.systolic import SystolicArray
-from hw.errors import InputError
+from hw.engine.catalogue import create_array, engine_conflict, engine_kind_of
 from hw.operand import Operand
-from hw.pe.base import CellElement, ProcessingElement
+from hw.pe.base import ProcessingElement
 from hw.pe.merged_mac import MergedMac
+from hw.pe.sparse_digit import DigitElement
 from hw.registry import PES
+from reports.ppa.digits import Distribution, count
+from sim.timing.engine import engine_trace
 
 __all__ = ["ENGINE_SIZE", "Design", "Level", "design_names", "find_designs"]
 
@@ -39,8 +41,8 @@ class Design:
         One line for the report.
     bits : int
         Width of a result.
-    macs : int
-        MACs in one step of the unit, which takes one cycle.
+    macs : float
+        MACs per cycle of the whole unit; where it depends on the operands, as counted for them.
     create : callable
         Makes the component.
     """
@@ -49,7 +51,7 @@ class Design:
     level: Level
     about: str
     bits: int
-    macs: int
+    macs: float
     create: Callable[[], Any]
 
     @property
@@ -75,51 +77,86 @@ _VARIANTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "fip": ("fip", {}, "fast inner product, carry-save"),
     "fip-plain": ("fip", {"carry_save": False}, "fast inner product, plain accumulator"),
     "ffip": ("ffip", {}, "free-pipeline fast inner product, carry-save"),
+    "opt2": ("opt2", {}, "an adder tree per bit weight; 16 PEs with their encoders"),
+    "opt3": ("opt3", {}, "one nonzero digit per cycle, own sparse encoder"),
+    "opt4c": ("opt4c", {}, "the same, 16 PEs share an encoder"),
+    "opt4e": ("opt4e", {}, "four lanes per PE; 16 PEs share four encoders"),
     "ffip-plain": ("ffip", {"carry_save": False}, "the same with a plain accumulator"),
 }
 _MERGED = "mac-merged"
 
+_SEED = 1
+_REDUCTIONS = 4096
+_TILES, _TILE_K = 16, 1152
+
 
 def design_names(level: Level) -> tuple[str, ...]:
     """Names of the designs of a level, baseline first."""
-    names = [name for name, (kind, _, _) in _VARIANTS.items() if kind in PES]
+    names = [
+        name for name, (kind, options, _) in _VARIANTS.items() if _exists(kind, options, level)
+    ]
     if level == "pe":
         names.insert(1, _MERGED)
     return tuple(names)
 
 
-def find_designs(names: tuple[str, ...], level: Level, bits: int) -> list[Design]:
+def _exists(kind: str, options: dict[str, Any], level: Level) -> bool:
+    if kind not in PES:
+        return False
+    pe = PES[kind](**options)
+    return level == "pe" or engine_conflict(engine_kind_of(pe), pe) is None
+
+
+def find_designs(
+    names: tuple[str, ...], level: Level, bits: int, distribution: Distribution
+) -> list[Design]:
     """The designs `names` with results of `bits` bits; all of the level where none is named.
 
-    Raises
-    ------
-    InputError
-        A name is unknown.
+    The baseline is always among them. A name that exists at another level only is passed over.
     """
     known = design_names(level)
-    for name in names:
-        if name not in known:
-            raise InputError(f"Design must be one of {', '.join(known)}, not {name!r}.")
     chosen = [n for n in known if not names or n in names or n == "mac"]
-    return [_design(name, level, bits) for name in chosen]
+    return [_design(name, level, bits, distribution) for name in chosen]
 
 
-def _design(name: str, level: Level, bits: int) -> Design:
+def _design(name: str, level: Level, bits: int, distribution: Distribution) -> Design:
     if name == _MERGED:
         about = "Booth rows and accumulator in one tree, then one adder: a stronger baseline"
         return Design(name, level, about, bits, 1, lambda: MergedMac(Operand(8), bits=bits))
     kind, options, about = _VARIANTS[name]
     pe: ProcessingElement = PES[kind](accumulator_bits=bits, **options)
     if level == "pe":
-        return Design(name, level, about, bits, pe.k_granularity, pe.standalone)
-    if not isinstance(pe, CellElement):
-        raise InputError(f"Engine must be of a dense PE, not {name!r}.")
+        return Design(name, level, about, bits, _pe_rate(pe, distribution), pe.standalone)
     size = ENGINE_SIZE
     return Design(
         name,
         level,
         about,
         bits,
-        pe.k_granularity * size * size,
-        lambda: SystolicArray(pe, rows=size, cols=size),
+        _engine_rate(pe, distribution),
+        lambda: create_array(pe, rows=size, cols=size),
     )
+
+
+def _pe_rate(pe: ProcessingElement, distribution: Distribution) -> float:
+    """MACs per cycle of `pe.standalone`; reductions of one segment, whose lanes meet per weight."""
+    if not isinstance(pe, DigitElement):
+        return pe.k_granularity
+    if pe.group == 1:  # zero digits are issued too
+        return pe.standalone_cells * pe.lanes / pe.digit_count
+    values = distribution.draw(_REDUCTIONS, pe.segment, _SEED)
+    recoding = "en-t" if pe.recoding == "ent" else "booth"
+    cycles = count(values, recoding=recoding, group=pe.group, lanes=pe.lanes)  # type: ignore[arg-type]
+    return pe.standalone_cells / cycles.per_mac_synchronised
+
+
+def _engine_rate(pe: ProcessingElement, distribution: Distribution) -> float:
+    """MACs per cycle of the array over some long tiles, filling and draining included.
+
+    The timing is the exact one of `sim.timing`, which the regression compares with the RTL: for
+    digit engines it takes the operands, and rows wait for each other.
+    """
+    size = ENGINE_SIZE
+    operands = distribution.draw(_TILES * _TILE_K, size, _SEED)
+    cycles = engine_trace(pe, operands, [_TILE_K] * _TILES, rows=size, cols=size).total
+    return _TILES * _TILE_K * size * size / cycles

@@ -115,7 +115,7 @@ def row_dict(row: Row, baseline: Row) -> dict[str, Any]:
         "name": row.design.name,
         "about": row.design.about,
         "bits": row.design.bits,
-        "macs_per_cycle": row.design.macs,
+        "macs_per_cycle": round(row.design.macs, 4),
         "verilog_sha256": hashlib.sha256(row.design.verilog.encode()).hexdigest(),
         "best": {"recipe": best.recipe, "delay_ps": best.delay_ps, **asdict(own)},
         "gmacs_per_mm2": round(1e6 / row.score(best), 1),

@@ -8,15 +8,15 @@ from importlib import metadata
 from typing import Any
 
 from reports.ppa.designs import Level, find_designs
-from reports.ppa.digits import count, parse_distribution
+from reports.ppa.digits import Distribution, count, parse_distribution
 from reports.ppa.explore import BASELINE, DELAYS, Row, explore, row_dict
 from reports.ppa.flow import RECIPES, Job, Target, script, tool_versions
 
 __all__ = ["Request", "run"]
 
 _SEED = 1
-_REDUCTION = 1024
-_REDUCTIONS = 1024
+_REDUCTION = 256
+_REDUCTIONS = 4096
 _MAIN_BITS = 32
 
 
@@ -64,8 +64,6 @@ def run(
         A design or distribution is unknown, or a tool is missing.
     """
     distribution = parse_distribution(request.distribution)
-    for level in request.levels:  # refuse before the work
-        find_designs(request.designs, level, _MAIN_BITS)
     result: dict[str, Any] = {
         "schema": 1,
         "command": request.command,
@@ -86,18 +84,22 @@ def run(
         | {f"{r.name}: abc.script": r.abc for r in RECIPES.values() if r.abc},
     }
     for level in request.levels:
-        result[level] = _level(request, level, target, progress)
+        result[level] = _level(request, level, target, distribution, progress)
     if request.widths:
-        result["widths"] = _widths(request, target, progress)
+        result["widths"] = _widths(request, target, distribution, progress)
     result["sparse"] = _sparse(distribution)
     return result
 
 
 def _level(
-    request: Request, level: Level, target: Target, progress: Callable[[str], None]
+    request: Request,
+    level: Level,
+    target: Target,
+    distribution: Distribution,
+    progress: Callable[[str], None],
 ) -> dict[str, Any]:
     gate = request.gate_clock and level == "engine"
-    designs = find_designs(request.designs, level, _MAIN_BITS)
+    designs = find_designs(request.designs, level, _MAIN_BITS, distribution)
     rows = explore(
         designs,
         target,
@@ -110,6 +112,7 @@ def _level(
     content: dict[str, Any] = {
         "bits": _MAIN_BITS,
         "gate_clock": gate,
+        "operands": distribution.rule,
         "designs": [row_dict(row, baseline) for row in rows],
     }
     flattered = baseline.best("no-booth")
@@ -121,10 +124,15 @@ def _level(
     return content
 
 
-def _widths(request: Request, target: Target, progress: Callable[[str], None]) -> dict[str, Any]:
+def _widths(
+    request: Request,
+    target: Target,
+    distribution: Distribution,
+    progress: Callable[[str], None],
+) -> dict[str, Any]:
     by_name: dict[str, list[Row]] = {}
     for bits in request.widths:
-        designs = find_designs(request.designs, "pe", bits)
+        designs = find_designs(request.designs, "pe", bits, distribution)
         for row in explore(
             designs, target, delays=request.delays, jobs=request.jobs, progress=progress
         ):
@@ -148,7 +156,7 @@ def _widths(request: Request, target: Target, progress: Callable[[str], None]) -
     return {"bits": list(request.widths), "designs": designs_out}
 
 
-def _sparse(distribution: Any) -> dict[str, Any]:
+def _sparse(distribution: Distribution) -> dict[str, Any]:
     values = distribution.draw(_REDUCTIONS, _REDUCTION, _SEED)
     cases: Sequence[tuple[str, int, int]] = (
         ("booth", 1, 1),

@@ -84,7 +84,7 @@ def _ratios(result: Result, level: str) -> Section:
                 f"{best['period']:.3f}",
                 f"{best['period_wires']:.3f}",
                 str(best["gates"]),
-                str(row["macs_per_cycle"]),
+                f"{row['macs_per_cycle']:.4g}",
                 f"{row['gmacs_per_mm2']:,.0f}",
                 f"{best['recipe']}, {best['delay_ps']} ps",
                 f"{relative['best']:.2f}",
@@ -94,7 +94,8 @@ def _ratios(result: Result, level: str) -> Section:
         )
     content = result[level]
     text = (
-        f"Results of {content['bits']} bits, int8 operands. The last three columns are performance "
+        f"Results of {content['bits']} bits, int8 operands; where the cycles depend on them, they "
+        f"are {content['operands']}. The last three columns are performance "
         "per area over that of the first row: each design at its best recipe and target; both with "
         "Yosys' own scripts; the best points with the library's wire load model."
     )
