@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hw.isa import Begin, Compute, End, Load, Path, Store, Target, encode
+from hw.isa import INSTRUCTION_BYTES, Begin, Compute, End, Load, Path, Store, Target, encode
 from hw.spec import load_spec
+from hw.tokens import absolute_tokens
 from sim.random_programs import MEMORY_BYTES, PROGRAM, one_after_another, random_program
 from sim.runner.accelerator import MemoryModel, NativeAccelerator
 from sim.timing.execute import compute_cycles
-from sim.timing.program import program_timing
+from sim.timing.program import Fetch, Span, program_timing
 from sim.timing.store import store_cycles
 from tests.overlapping_programs import overlapping_program
 
@@ -68,6 +69,57 @@ def test_an_empty_program_by_hand() -> None:
     timing = program_timing([Begin(), End()], SPEC, latency=64, interval=1)
     assert timing.cycles == 100
     assert timing.computes == ()
+
+
+def test_a_load_by_hand() -> None:
+    # The load is in hand in cycle 99 and its unit takes it from the queue in cycle 100. The address
+    # goes out in cycle 101, data come in cycles 165 to 167. `End`, in hand since cycle 116, finds
+    # everything finished in cycle 168.
+    load = Load(target=Target.SCRATCHPAD, memory=0x1000, local=0, words=3)
+    timing = program_timing([Begin(), load, End()], SPEC, latency=64, interval=1)
+    assert timing.spans == (
+        Span(in_hand=82, handed_out=82, begin=82, first=82, end=83),
+        Span(in_hand=99, handed_out=99, begin=100, first=165, end=168),
+        Span(in_hand=116, handed_out=168, begin=168, first=168, end=169),
+    )
+    assert timing.fetches == (Fetch(3, 64, 64 + 3 * 16),)
+    assert timing.cycles == 169
+
+
+@pytest.mark.parametrize(("latency", "interval"), [(1, 1), (13, 3), (64, 2)])
+def test_instructions_run_one_by_one_in_each_unit_and_after_what_they_wait_for(
+    latency: int, interval: int
+) -> None:
+    rng = np.random.default_rng(latency)
+    for _ in range(20):
+        program = overlapping_program(rng, SPEC).instructions
+        timing = program_timing(program, SPEC, latency=latency, interval=interval)
+        ends: dict[type, list[int]] = {
+            kind: [s.end for i, s in zip(program, timing.spans, strict=True) if isinstance(i, kind)]
+            for kind in (Load, Compute, Store)
+        }
+        assert timing.computes == tuple(end - 1 for end in ends[Compute])
+        free = dict.fromkeys(ends, 0)
+        dispatched = -1
+        tokens = absolute_tokens(program)
+        for instruction, span, after in zip(program, timing.spans, tokens, strict=True):
+            assert dispatched < span.in_hand <= span.handed_out <= span.begin <= span.first
+            assert span.first < span.end <= timing.cycles
+            dispatched = span.handed_out
+            if isinstance(instruction, Begin | End):
+                continue
+            assert span.handed_out < span.begin
+            waits = zip(ends.values(), after, strict=True)
+            assert span.begin >= max((e[n - 1] for e, n in waits if n > 0), default=0)
+            # Loads follow one another on the memory's port, the others in their unit.
+            taken = span.first if isinstance(instruction, Load) else span.begin
+            assert taken >= free[type(instruction)]
+            free[type(instruction)] = span.end
+        moved = sum(i.words for i in program if isinstance(i, Load))
+        fetched = sum(f.instructions for f in timing.fetches)
+        assert fetched == len(program)
+        busy = interval * (moved + fetched * INSTRUCTION_BYTES // SPEC.word_bytes)
+        assert busy <= timing.cycles
 
 
 def test_a_vector_computation_by_hand() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from hw.bus.load import OUTSTANDING
 from hw.bus.transfer import MAX_BEATS
@@ -20,12 +21,46 @@ from hw.tokens import absolute_tokens
 from sim.timing.execute import compute_cycles
 from sim.timing.store import store_cycles
 
-__all__ = ["ProgramTiming", "program_timing"]
+__all__ = ["Fetch", "ProgramTiming", "Span", "program_timing"]
 
 _BOUNDARY = 4096
 _QUEUE = 2  # instructions that wait in front of a unit
 _BUFFER_LATENCY = 2  # from a fetched word to its place at the buffer's output
 _NEVER = 1 << 62
+
+
+class Span(NamedTuple):
+    """Cycles of one instruction, counted from the start of the program.
+
+    Attributes
+    ----------
+    in_hand : int
+        The dispatcher has read all of it.
+    handed_out : int
+        The dispatcher puts it into the queue of its unit: later, when that was full.
+    begin : int
+        Its unit takes it. A load asks for its data from the next cycle on.
+    first : int
+        Its first data arrives if it is a load; else `begin`.
+    end : int
+        From this cycle on it is finished: who waits for it may begin. What is busy with it is so in
+        ``[begin, end)``, and the memory's read port in ``[first, end)``, of which instruction
+        fetch may take some.
+    """
+
+    in_hand: int
+    handed_out: int
+    begin: int
+    first: int
+    end: int
+
+
+class Fetch(NamedTuple):
+    """Instructions on the memory's read port in cycles ``[first, end)``."""
+
+    instructions: int
+    first: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -38,10 +73,17 @@ class ProgramTiming:
         From the start to the end of the program, as the register ``cycles`` counts them.
     computes : tuple of int
         The cycle in which each computation ends, counted from the start.
+    spans : tuple of Span
+        When each instruction of the program runs. `Begin` and `End` take the cycle in which they
+        are handed out; for `End` that is the last one.
+    fetches : tuple of Fetch
+        The bursts that bring the program, in order.
     """
 
     cycles: int
     computes: tuple[int, ...]
+    spans: tuple[Span, ...]
+    fetches: tuple[Fetch, ...]
 
 
 def program_timing(
@@ -93,12 +135,12 @@ def _bursts(address: int, words: int, word_bytes: int) -> deque[int]:
 
 @dataclass
 class _Unit:
-    """A unit's queue of instructions and its count of finished ones.
+    """A unit's queue of instructions, by their place in the program, and its count of finished ones.
 
     `finishing` holds the cycles in which instructions will end, in order.
     """
 
-    queue: deque[tuple[Instruction, tuple[int, int, int]]] = field(default_factory=deque)
+    queue: deque[tuple[int, tuple[int, int, int]]] = field(default_factory=deque)
     issued: int = 0
     done: int = 0
     finishing: deque[int] = field(default_factory=deque)
@@ -132,18 +174,34 @@ class _Walk:
         # Units.
         self.units: dict[type[Instruction], _Unit] = {k: _Unit() for k in (Load, Compute, Store)}
         self.splitting: deque[int] = deque()  # bursts of loads that are not issued yet
-        self.split_load: list[int] = []  # bursts left of each load under way, in order
+        self.split_load: list[list[int]] = []  # place and bursts left of each load under way
         self.execute_free = 0
         self.store_free = 0
         self.ends: list[int] = []
+        # What has been seen of each instruction, as in `Span`.
+        self.in_hand = [0] * len(program)
+        self.handed_out = [0] * len(program)
+        self.begin = [0] * len(program)
+        self.first = [-1] * len(program)
+        self.end = [0] * len(program)
+        self.fetches: list[Fetch] = []
 
     def run(self) -> ProgramTiming:
         now = 0
         while True:
             finished, active = self.cycle(now)
             if finished:
-                return ProgramTiming(now + 1, tuple(self.ends))
+                return ProgramTiming(now + 1, tuple(self.ends), self.spans(), tuple(self.fetches))
             now = now + 1 if active else self.wake(now)
+
+    def spans(self) -> tuple[Span, ...]:
+        """What has been seen of each instruction."""
+        return tuple(
+            Span(in_hand, handed_out, begin, begin if first < 0 else first, end)
+            for in_hand, handed_out, begin, first, end in zip(
+                self.in_hand, self.handed_out, self.begin, self.first, self.end, strict=True
+            )
+        )
 
     def wake(self, now: int) -> int:
         """The next cycle in which anything can happen when nothing did in this one."""
@@ -183,17 +241,22 @@ class _Walk:
             first = self.serve(now, chunk * self.beats)
             self.unfetched -= chunk
             self.credit -= chunk
+            self.fetches.append(Fetch(chunk, first, self.under_way[-1] + 1))
             for n in range(chunk * self.beats):
                 self.words.append(first + n * self.interval + _BUFFER_LATENCY)
             if self.ready_at == _NEVER:
                 self.assemble(self.shifted + 1)
             return True
         if self.splitting:
-            self.serve(now, self.splitting.popleft())
-            self.split_load[0] -= 1
-            if self.split_load[0] == 0:
+            first = self.serve(now, self.splitting.popleft())
+            load = self.split_load[0][0]
+            if self.first[load] < 0:
+                self.first[load] = first
+            self.split_load[0][1] -= 1
+            if self.split_load[0][1] == 0:
                 self.split_load.pop(0)
                 self.units[Load].finishing.append(self.under_way[-1])
+                self.end[load] = self.under_way[-1] + 1
             return True
         return False
 
@@ -229,26 +292,32 @@ class _Walk:
         for kind, unit in self.units.items():
             if not unit.queue or not free[kind]:
                 continue
-            head, after = unit.queue[0]
+            place, after = unit.queue[0]
             if any(d < a for d, a in zip(done, after, strict=True)):
                 continue
             unit.queue.popleft()
             active = True
+            self.begin[place] = now
+            head = self.program[place]
             if isinstance(head, Load):
                 bursts = _bursts(head.memory, head.words, word_bytes)
                 self.splitting.extend(bursts)
-                self.split_load.append(len(bursts))
+                self.split_load.append([place, len(bursts)])
             elif isinstance(head, Compute):
-                end = now + compute_cycles(head, self.spec) - 1
-                unit.finishing.append(end)
-                self.ends.append(end)
-                self.execute_free = end + 1
+                cycles = compute_cycles(head, self.spec)
+                self.execute_free = self.finish(unit, place, now + cycles)
+                self.ends.append(self.execute_free - 1)
             elif isinstance(head, Store):
                 bursts = _bursts(head.memory, head.words, word_bytes)
-                end = now + store_cycles(list(bursts), self.latency, self.interval) - 1
-                unit.finishing.append(end)
-                self.store_free = end + 1
+                cycles = store_cycles(list(bursts), self.latency, self.interval)
+                self.store_free = self.finish(unit, place, now + cycles)
         return active
+
+    def finish(self, unit: _Unit, place: int, end: int) -> int:
+        """An instruction will be finished from cycle `end` on, which is returned."""
+        unit.finishing.append(end - 1)
+        self.end[place] = end
+        return end
 
     def dispatch(
         self, now: int, levels: dict[type[Instruction], int], idle: bool
@@ -257,13 +326,18 @@ class _Walk:
         if now < self.ready_at:
             return False, False
         instruction = self.program[self.next]
+        self.in_hand[self.next] = self.ready_at
+        if isinstance(instruction, Begin | End):
+            self.handed_out[self.next] = self.begin[self.next] = now
+            self.end[self.next] = now + 1
         if isinstance(instruction, End):
             return False, idle
         if not isinstance(instruction, Begin):
             kind = type(instruction)
             if levels[kind] == _QUEUE:
                 return False, False
-            self.units[kind].queue.append((instruction, self.tokens[self.next]))
+            self.handed_out[self.next] = now
+            self.units[kind].queue.append((self.next, self.tokens[self.next]))
             self.units[kind].issued += 1
         self.next += 1
         self.credit += 1
