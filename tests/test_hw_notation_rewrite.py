@@ -239,3 +239,45 @@ def test_every_rule_is_used_by_some_derivation() -> None:
 def test_an_unknown_rule() -> None:
     with pytest.raises(IllegalRewrite, match=r"^Rule must be one of R1, .*, not 'R0'\.$"):
         rewrite(after(), "R0")
+
+
+def test_addends_that_no_digit_makes_zero_are_not_left_out() -> None:
+    nest = parse("""
+nest sum: C[1,1] = A[1,4] int8 * B[4,1] int8, mbe
+bits (s, c) = 16, C = 32
+for k < 4:
+  (s, c) = half_reduce(B[k,0], (s, c))
+C[0,0] = add((s, c))
+""")
+    with pytest.raises(IllegalRewrite) as refusal:
+        rewrite(nest, "R6", loop="k")
+    assert str(refusal.value) == "R6 needs every addend to be the map of a digit, not B[k,0]."
+
+
+def test_columns_with_digits_of_their_own_do_not_wait_for_each_other() -> None:
+    # They share a digit of A, but to hoist it they would have to meet at every bit weight.
+    text = """
+nest columns: C[1,2] = A[1,3] int4 * B[3,2] int4, mbe
+bits (s, c) = 16, C = 32
+parfor n < 2:
+  for bw < 2:
+    parfor k < 3:
+      sel[k] = encode(B[k,n])[bw]
+    idx = sparse(sel[*])
+    for k < 3 in idx:
+      (s, c) = half_reduce(map(sel[k], A[0,k]), (s, c))
+    C[0,n] += shift(add((s, c)), bw)
+"""
+    with pytest.raises(IllegalRewrite) as refusal:
+        rewrite(parse(text + "    C[0,n] += shift(encode(A[0,0])[bw], bw)\n"), "R4", loop="n")
+    assert str(refusal.value) == (
+        "R4 finds no encoder to share over n: B[k,n] depends on it, so each pass has digits of "
+        "its own."
+    )
+    # Outside the loop over bit weights it can be shared, and the columns stay apart.
+    nest = parse(text + "  parfor d < 2:\n    x[d] = encode(A[0,0])[d]\n  C[0,n] += x[1]\n")
+    a, b = [[5, -8, 7]], [[0, 3], [-2, 0], [7, -8]]
+    shared = rewrite(nest, "R4", loop="n").nest
+    before, after_it = evaluate(nest, a, b), evaluate(shared, a, b)
+    assert before.c == after_it.c == [[x + 1 for x in product(a, b)[0]]]
+    assert before.cycles == after_it.cycles == 3

@@ -66,6 +66,7 @@ def hoist_encode(nest: Nest, *, loop: str) -> Step:
                 show_expression(made.arguments[0])
                 for assigned in _assigns(node)
                 for made in calls(assigned.value, "encode")
+                if loop in nest.loop_variables(made.arguments[0])
             }
         )
         raise IllegalRewrite(
@@ -142,7 +143,8 @@ def _split(
     if not isinstance(node, Loop):
         # Passes that are no longer apart need not wait for each other.
         return [] if node.var == loop else [(node, False)]
-    if node.over is not None and node.over.name in dependent:
+    if any(one.over is not None and one.over.name in dependent for one in _loops(node)):
+        # Each pass of `loop` takes a time of its own here: sharing would make them wait.
         return [(node, True)]
     parts = [part for child in node.body for part in _split(nest, child, loop, outer, dependent)]
     if node.kind is not Kind.SPATIAL:
