@@ -16,6 +16,7 @@ from rich.table import Table
 from hw.errors import InputError
 from hw.files import require_writable, staged_directory, write_text
 from reports.ppa.designs import design_names
+from reports.ppa.explore import RECIPES_USED
 from reports.ppa.flow import NANGATE45, find_target
 from reports.ppa.run import Request, run
 from reports.ppa.write import write_report
@@ -42,6 +43,9 @@ def ppa_command(
     delay: Annotated[
         str, typer.Option(metavar="PS,PS,...", help="Delay targets for ABC in ps.")
     ] = "300,500,1000,2000",
+    recipes: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Ways of synthesis that each design runs under.")
+    ] = ",".join(RECIPES_USED),
     widths: Annotated[
         str, typer.Option(metavar="BITS,...", help="Sweep of accumulator widths, at PE level.")
     ] = "",
@@ -75,10 +79,15 @@ def ppa_command(
     for name in names:
         if name not in known:
             raise InputError(f"--designs must be among {', '.join(sorted(known))}, not {name!r}.")
+    chosen_recipes = tuple(recipes.split(","))
+    for name in chosen_recipes:
+        if name not in RECIPES_USED:
+            raise InputError(f"--recipes must be among {', '.join(RECIPES_USED)}, not {name!r}.")
     request = Request(
         levels=levels,  # type: ignore[arg-type]
         designs=names,
         delays=_numbers("--delay", delay, 1, 1_000_000),
+        recipes=chosen_recipes,
         widths=_numbers("--widths", widths, 8, 64) if widths else (),
         distribution=distribution,
         jobs=jobs,

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from hw.emit import to_verilog
-from hw.engine.catalogue import create_array, engine_conflict, engine_kind_of
+from hw.engine.catalogue import create_array
 from hw.operand import Operand
 from hw.pe.base import ProcessingElement
 from hw.pe.merged_mac import MergedMac
@@ -103,8 +103,9 @@ def design_names(level: Level) -> tuple[str, ...]:
 def _exists(kind: str, options: dict[str, Any], level: Level) -> bool:
     if kind not in PES:
         return False
-    pe = PES[kind](**options)
-    return level == "pe" or engine_conflict(engine_kind_of(pe), pe) is None
+    # Digit arrays keep operands in memories, and a library of standard cells has none: mapped to
+    # flip-flops they would say nothing.
+    return level == "pe" or not isinstance(PES[kind](**options), DigitElement)
 
 
 def find_designs(

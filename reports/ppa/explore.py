@@ -12,14 +12,17 @@ from typing import Any
 from reports.ppa.designs import Design
 from reports.ppa.flow import Job, Measurement, Target, measure
 
-__all__ = ["BASELINE", "DELAYS", "Point", "Row", "explore", "points_of", "row_dict"]
+__all__ = ["BASELINE", "DELAYS", "FLATTERED", "RECIPES_USED", "Point", "Row", "explore", "row_dict"]
 
 BASELINE = "mac"
 DELAYS = (300, 500, 1000, 2000)
 """Delay targets for ABC in ps."""
 
-_COMMON = ("yosys", "keep", "keep-kogge-stone")
-_FLATTERED = "no-booth"
+RECIPES_USED = ("yosys", "keep", "keep-kogge-stone")
+"""Recipes that every design runs under."""
+
+FLATTERED = "no-booth"
+"""The recipe of the baseline that others compare with; never this package's."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Row:
 
     def best(self, *recipes: str) -> Point:
         """The point of the greatest performance per area among `recipes` (default: all with Booth)."""
-        allowed = [p for p in self.points if p.recipe in (recipes or _COMMON)]
+        allowed = [p for p in self.points if p.recipe in (recipes or RECIPES_USED)]
         return min(allowed, key=lambda p: (self.score(p), p.recipe, p.delay_ps))
 
 
@@ -53,15 +56,17 @@ def explore(
     target: Target,
     *,
     delays: Sequence[int] = DELAYS,
+    recipes: Sequence[str] = RECIPES_USED,
     jobs: int = 1,
     gate_clock: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Row]:
-    """Measures all designs; `jobs` runs go side by side."""
+    """Measures all designs; `jobs` runs go side by side. Only the baseline is ever flattered."""
     wanted = [
         (design, recipe, delay)
         for design in designs
-        for recipe in (*_COMMON, *((_FLATTERED,) if design.name == BASELINE else ()))
+        for recipe in recipes
+        if recipe != FLATTERED or design.name == BASELINE
         for delay in delays
     ]
     work = [
@@ -93,13 +98,6 @@ def _mapper(jobs: int) -> Iterator[Callable[..., Iterator[Any]]]:
         yield pool.map
 
 
-def points_of(row: Row) -> list[dict[str, Any]]:
-    """All points of a row, for the JSON."""
-    return [
-        {"recipe": p.recipe, "delay_ps": p.delay_ps, **asdict(p.measurement)} for p in row.points
-    ]
-
-
 def row_dict(row: Row, baseline: Row) -> dict[str, Any]:
     """A row with its ratios to the baseline, for the JSON.
 
@@ -123,9 +121,7 @@ def row_dict(row: Row, baseline: Row) -> dict[str, Any]:
             "area": round(own.area / theirs.area, 4),
             "period": round(own.period / theirs.period, 4),
             "best": round(baseline.score(reference) / row.score(best), 4),
-            "same_recipe": round(
-                baseline.score(baseline.best("yosys")) / row.score(row.best("yosys")), 4
-            ),
+            "same_recipe": _same_recipe(row, baseline),
             "wires": round(reference_wired / wired, 4),
         },
         "points": [
@@ -133,6 +129,12 @@ def row_dict(row: Row, baseline: Row) -> dict[str, Any]:
             for p in row.points
         ],
     }
+
+
+def _same_recipe(row: Row, baseline: Row) -> float | None:
+    if not any(point.recipe == "yosys" for point in baseline.points):
+        return None
+    return round(baseline.score(baseline.best("yosys")) / row.score(row.best("yosys")), 4)
 
 
 def _short(measurement: Measurement) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from reports.ppa.explore import FLATTERED
 from reports.style import COLOURS, fixed_style, new_figure, save
 
 __all__ = ["plot_area_delay", "plot_ratios", "plot_widths"]
@@ -26,9 +27,10 @@ def plot_ratios(rows: Rows, folder: Path, name: str) -> list[Path]:
         places = np.arange(len(rows))[::-1]
         ratios = [row["relative"]["best"] for row in rows]
         axes.barh(places, ratios, height=0.6, color=COLOURS["blue"], label="each at its best")
+        same = [row["relative"]["same_recipe"] for row in rows]
         axes.scatter(
-            [row["relative"]["same_recipe"] for row in rows],
-            places,
+            [value for value in same if value is not None],
+            [place for place, value in zip(places, same, strict=True) if value is not None],
             marker="|",
             s=160,
             color=COLOURS["red"],
@@ -51,9 +53,10 @@ def plot_area_delay(rows: Rows, folder: Path, name: str) -> list[Path]:
         axes = figure.add_subplot()
         for n, row in enumerate(rows):
             macs = row["macs_per_cycle"]
+            points = [p for p in row["points"] if p["recipe"] != FLATTERED]
             axes.scatter(
-                [p["period"] for p in row["points"]],
-                [p["area"] / macs for p in row["points"]],
+                [p["period"] for p in points],
+                [p["area"] / macs for p in points],
                 marker=_MARKS[n % len(_MARKS)],
                 color=COLOURS[_PALETTE[n % len(_PALETTE)]],
                 edgecolor=COLOURS["ink"],
@@ -68,9 +71,10 @@ def plot_area_delay(rows: Rows, folder: Path, name: str) -> list[Path]:
         periods = np.linspace(left, right, 100)
         for factor in (1.0, 1.5, 2.0, 2.5, 3.0):
             axes.plot(periods, product / factor / periods, color=COLOURS["grey"], linewidth=0.8)
-            x = right - 0.04 * (right - left)
+            # At the right border, or at the lower one where the line leaves there.
+            x = min(right, product / factor / low) - 0.03 * (right - left)
             y = product / factor / x
-            if low < y < high:
+            if left < x and low < y < high:
                 axes.text(x, y, f"{factor:g}x", color=COLOURS["ink"], fontsize=7)
         axes.set_xlim(left, right)
         axes.set_ylim(low, high)

@@ -9,7 +9,7 @@ from typing import Any
 
 from reports.ppa.designs import Level, find_designs
 from reports.ppa.digits import Distribution, count, parse_distribution
-from reports.ppa.explore import BASELINE, DELAYS, Row, explore, row_dict
+from reports.ppa.explore import BASELINE, DELAYS, FLATTERED, RECIPES_USED, Row, explore, row_dict
 from reports.ppa.flow import RECIPES, Job, Target, script, tool_versions
 
 __all__ = ["Request", "run"]
@@ -32,6 +32,8 @@ class Request:
         Names; empty for all.
     delays : tuple of int
         Targets for ABC in ps.
+    recipes : tuple of str
+        Those that every design runs under.
     widths : tuple of int
         Accumulator widths of the sweep, at PE level; empty for none.
     distribution : str
@@ -46,6 +48,7 @@ class Request:
     levels: tuple[Level, ...]
     designs: tuple[str, ...] = ()
     delays: tuple[int, ...] = DELAYS
+    recipes: tuple[str, ...] = RECIPES_USED
     widths: tuple[int, ...] = ()
     distribution: str = "normal:20"
     jobs: int = 1
@@ -100,10 +103,13 @@ def _level(
 ) -> dict[str, Any]:
     gate = request.gate_clock and level == "engine"
     designs = find_designs(request.designs, level, _MAIN_BITS, distribution)
+    # The flattered baseline is a figure for the table of PEs only.
+    recipes = (*request.recipes, *((FLATTERED,) if level == "pe" else ()))
     rows = explore(
         designs,
         target,
         delays=request.delays,
+        recipes=recipes,
         jobs=request.jobs,
         gate_clock=gate,
         progress=progress,
@@ -115,12 +121,13 @@ def _level(
         "operands": distribution.rule,
         "designs": [row_dict(row, baseline) for row in rows],
     }
-    flattered = baseline.best("no-booth")
-    content["no_booth"] = {
-        "area": flattered.measurement.area,
-        "period": flattered.measurement.period,
-        "relative": round(baseline.score(baseline.best()) / baseline.score(flattered), 4),
-    }
+    if level == "pe":
+        flattered = baseline.best(FLATTERED)
+        content["no_booth"] = {
+            "area": flattered.measurement.area,
+            "period": flattered.measurement.period,
+            "relative": round(baseline.score(baseline.best()) / baseline.score(flattered), 4),
+        }
     return content
 
 
@@ -134,7 +141,12 @@ def _widths(
     for bits in request.widths:
         designs = find_designs(request.designs, "pe", bits, distribution)
         for row in explore(
-            designs, target, delays=request.delays, jobs=request.jobs, progress=progress
+            designs,
+            target,
+            delays=request.delays,
+            recipes=request.recipes,
+            jobs=request.jobs,
+            progress=progress,
         ):
             by_name.setdefault(row.design.name, []).append(row)
     designs_out = []

@@ -88,7 +88,7 @@ def _ratios(result: Result, level: str) -> Section:
                 f"{row['gmacs_per_mm2']:,.0f}",
                 f"{best['recipe']}, {best['delay_ps']} ps",
                 f"{relative['best']:.2f}",
-                f"{relative['same_recipe']:.2f}",
+                _ratio(relative["same_recipe"]),
                 f"{relative['wires']:.2f}",
             )
         )
@@ -112,7 +112,8 @@ def _ratios(result: Result, level: str) -> Section:
             " An engine is the whole array with input skew, drain, resolve adders, alignment and "
             "result queue. Modules that occur more than once are mapped once; the netlist is "
             "flattened for timing, and nets that are too heavy for their driver get buffer trees, "
-            f"which are in the area. Clock gating: {'on' if content['gate_clock'] else 'off'}."
+            f"which are in the area. Clock gating: {'on' if content['gate_clock'] else 'off'}. Digit "
+            "arrays are not here: their operand buffers are memories, which the library has not."
         )
     return Section(
         _LEVELS[level],
@@ -143,6 +144,10 @@ def _ratios(result: Result, level: str) -> Section:
             ),
         ],
     )
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _points(result: Result, level: str) -> Section:
