@@ -8,6 +8,7 @@ what each of them touches.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -54,6 +55,7 @@ __all__ = [
     "Computed",
     "Lowered",
     "Place",
+    "Purpose",
     "lower",
     "network_graph",
     "pack_tensor",
@@ -163,6 +165,18 @@ class Computed(NamedTuple):
     place: Place
 
 
+class Purpose(NamedTuple):
+    """What an instruction is for.
+
+    `operator` is that of the network which needs what is loaded, or has made what is stored.
+    `tensor` is what is moved or computed; empty when an operator's weights are loaded. Both are
+    empty for `Begin` and `End`.
+    """
+
+    operator: str
+    tensor: str
+
+
 @dataclass(frozen=True)
 class Lowered:
     """A program and its memory.
@@ -179,6 +193,8 @@ class Lowered:
     results : tuple of Computed
         When and where each operator of the network has made which rows, in the order of the
         program.
+    purposes : tuple of Purpose
+        Of each instruction of the program.
     weight_bytes, activation_bytes, stored_bytes : int
         What the program loads into the weight memory, into the scratchpad, and stores.
     """
@@ -188,6 +204,7 @@ class Lowered:
     tensors: Mapping[str, int]
     last_compute: Mapping[str, int]
     results: tuple[Computed, ...]
+    purposes: tuple[Purpose, ...]
     weight_bytes: int
     activation_bytes: int
     stored_bytes: int
@@ -233,6 +250,7 @@ class _Builder:
     plan: Plan
     spec: Spec
     program: list[Instruction] = field(default_factory=lambda: [Begin()])
+    purposes: list[Purpose] = field(default_factory=lambda: [Purpose("", "")])
     computes: int = 0
     blocks: list[bytes] = field(default_factory=list)
     block_bytes: int = 0
@@ -267,9 +285,11 @@ class _Builder:
         self.places = {t.tensor: self._place(t.tensor, step) for t in whole}
         resident = (*planned.inputs, *planned.outputs)
         self.places |= {name: self._place(name, step) for name in resident}
+        members = planned.stage.members if planned.stage else (planned,)
         for transfer, x in slices.items():
             if transfer.kind in ("load", "fetch"):
-                self._move(Load, "rows", x)
+                readers = (m.name for m in members if x.tensor in m.inputs)
+                self._move(Load, "rows", x, next(readers, members[0].name))
         held_places = dict(self.places)
         self.places = {name: held_places[name] for name in resident}
         self.held.clear()
@@ -283,7 +303,8 @@ class _Builder:
         self.places = held_places
         for transfer, x in slices.items():
             if transfer.kind not in ("load", "fetch"):
-                self._move(Store, "rows", x)
+                makers = (m.name for m in members if x.tensor in m.outputs)
+                self._move(Store, "rows", x, next(makers, members[-1].name))
 
     def _is_whole(self, transfer: Transfer, planned: Planned) -> bool:
         """Not a slice that the stage of that step moves."""
@@ -309,12 +330,12 @@ class _Builder:
                 operator = self.operators[part.operator]
                 for name in dict.fromkeys(operator.inputs):
                     if name in loads:
-                        self._move(Load, stage.axis, loads.pop(name))
+                        self._move(Load, stage.axis, loads.pop(name), operator.name)
                 if stage.reread_weight_bytes:
                     self.held.clear()
                 self._part(operator, blocks[operator.name], stage.axis, part.first, part.last)
                 if operator.output in stores:
-                    self._move(Store, stage.axis, stores.pop(operator.output))
+                    self._move(Store, stage.axis, stores.pop(operator.output), operator.name)
 
     def _buffer(self, axis: Axis, space: int, b: Buffer) -> Place:
         local = space + b.offset // self.word_bytes
@@ -361,19 +382,25 @@ class _Builder:
                 return Place(address, self._pixel_words(tensor) if known else 0)
         raise ValueError(f"tensor {tensor!r} must be resident in step {step}")
 
-    def _move(self, kind: type[Load] | type[Store], axis: Axis, x: Slice) -> None:
+    def _emit(self, instruction: Instruction, operator: str, tensor: str) -> None:
+        self.program.append(instruction)
+        self.purposes.append(Purpose(operator, tensor))
+
+    def _move(self, kind: type[Load] | type[Store], axis: Axis, x: Slice, operator: str) -> None:
         place = self.places[x.tensor]
         for offset, words in slice_runs(self.shapes[x.tensor], axis, x, self.word_bytes):
             pixel, word = divmod(offset, self._pixel_words(x.tensor))
             home = self.homes[x.tensor] + offset * self.word_bytes
             self.patches.append((len(self.program), x.tensor, home))
-            self.program.append(
+            self._emit(
                 kind(
                     target=Target.SCRATCHPAD,
                     memory=0,
                     local=place.base + pixel * place.pixel + word,
                     words=words,
-                )
+                ),
+                operator,
+                x.tensor,
             )
 
     def _load_block(self, operator: Operator, block: bytes) -> int:
@@ -389,7 +416,8 @@ class _Builder:
         start = self.next_word
         self.next_word += words
         self.patches.append((len(self.program), "", self.block_bytes))
-        self.program.append(Load(target=Target.WEIGHTS, memory=0, local=start, words=words))
+        load = Load(target=Target.WEIGHTS, memory=0, local=start, words=words)
+        self._emit(load, operator.name, "")
         self.blocks.append(block)
         self.block_bytes += len(block)
         return start
@@ -406,7 +434,8 @@ class _Builder:
             (row, row + 1) for row in range(top, bottom)
         ]  # fmt: skip
         for first, last in rows:
-            self.program.append(self._instruction(operator, piece, weights, first, last))
+            instruction = self._instruction(operator, piece, weights, first, last)
+            self._emit(instruction, operator.name, operator.output)
             self.computes += 1
 
     def _instruction(
@@ -470,7 +499,7 @@ class _Builder:
         )
 
     def finish(self) -> Lowered:
-        self.program.append(End())
+        self._emit(End(), "", "")
         code = -(-len(self.program) * INSTRUCTION_BYTES // _ALIGNMENT) * _ALIGNMENT
         homes = code + self.block_bytes
         for index, tensor, offset in self.patches:
@@ -478,6 +507,11 @@ class _Builder:
             instruction = self.program[index]
             values = {**vars(instruction), "memory": base + offset}
             self.program[index] = type(instruction)(**values)
+        # Each unit keeps its own order.
+        queues = defaultdict(list)
+        for instruction, purpose in zip(self.program, self.purposes, strict=True):
+            queues[type(instruction)].append(purpose)
+        taken = {kind: iter(purposes) for kind, purposes in queues.items()}
         self.program = interleaved(self.program, self.spec)
         image = np.zeros(homes + self.home_bytes, np.uint8)
         text = encode(self.program)
@@ -491,6 +525,7 @@ class _Builder:
             tensors={name: homes + offset for name, offset in self.homes.items()},
             last_compute=self.last_compute,
             results=tuple(self.results),
+            purposes=tuple(next(taken[type(instruction)]) for instruction in self.program),
             weight_bytes=self.block_bytes,
             activation_bytes=sum(i.words for i in moved) * self.word_bytes,
             stored_bytes=sum(i.words for i in stored) * self.word_bytes,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hw.errors import InputError
-from hw.isa import Begin, End, Load, Store, Target, decode
+from hw.isa import Begin, Compute, End, Load, Store, Target, decode
 from hw.spec import Spec, WeightBuffer, load_spec
 from mapper.budget import Budget, resolve_budget
 from mapper.check import check_plan
@@ -120,6 +120,40 @@ def test_blocks_that_return_are_loaded_once_in_a_small_weight_memory() -> None:
     _check(network, spec, _planned(network, spec, "MR"), 1)
 
 
+def _check_purposes(network: Network, plan: Plan, lowered: Lowered, spec: Spec) -> None:
+    """Every instruction moves or makes what its purpose says, for an operator of that step."""
+    operators = {o.name: o for o in network.operators}
+    blocks = {
+        name: {piece.block for piece in pieces_of(network, o, spec.word_bytes)}
+        for name, o in operators.items()
+    }
+    sizes = {t.name: t.bytes for t in plan.tensors}
+    made = iter(lowered.results)
+    result, computes = next(made), 0
+    for instruction, (name, tensor) in zip(lowered.program, lowered.purposes, strict=True):
+        if isinstance(instruction, Begin | End):
+            assert (name, tensor) == ("", "")
+            continue
+        if isinstance(instruction, Compute):
+            while computes == result.computes:
+                result = next(made)
+            computes += 1
+            assert (name, tensor) == (result.operator, operators[name].output)
+            continue
+        assert isinstance(instruction, Load | Store)
+        end = instruction.memory + instruction.words * spec.word_bytes
+        if not tensor:
+            assert instruction.target == Target.WEIGHTS
+            assert lowered.image[instruction.memory : end].tobytes() in blocks[name]
+            continue
+        home = lowered.tensors[tensor]
+        assert home <= instruction.memory < end <= home + sizes[tensor]
+        if isinstance(instruction, Load):
+            assert tensor in operators[name].inputs
+        elif tensor in network.outputs:
+            assert tensor == operators[name].output
+
+
 def _runs(
     network: Network, plan: Plan, lowered: Lowered, spec: Spec
 ) -> Iterator[tuple[str, int, int]]:
@@ -147,6 +181,7 @@ def _check(network: Network, spec: Spec, plan: Plan, seed: int) -> None:
     """Values of everything in memory, and each transfer and byte of the plan."""
     inputs = random_input(network, seed)
     lowered = lower(network, plan, spec)
+    _check_purposes(network, plan, lowered, spec)
     machine = _machine(lowered.image, lowered, inputs, spec, plan)
     machine.run(lowered.program)
     expected = run(network, inputs)
