@@ -5,11 +5,13 @@ Test plan (the rules of AXI4 are checked in every cycle of every test; the regis
 
 ========================  ==========================================================================
 registers                 identity, byte strobes, read-only registers, SLVERR of unmapped addresses
-short_program             every datapath once; the whole memory, the counters and the interrupt
-stalled_program           the same, with random waits on all eight channels
+short_program             every datapath once; the whole memory, the counters, the interrupt, and
+                          the exact cycles
+stalled_program           the same without the cycles, with random waits on all eight channels
 transfers                 lengths and addresses around words, bursts and 4 KiB boundaries
 illegal_programs          version, opcode, on-chip address and length: error code, then a good run
 bus_errors                SLVERR on each burst of a program: error code, then a good run
+stop_while_offering       an error while an address waits: it stays until it is taken, then a good run
 reset_in_mid_run          a reset at random times, then a good run
 ========================  ==========================================================================
 """
@@ -17,6 +19,7 @@ reset_in_mid_run          a reset at random times, then a good run
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import cocotb
@@ -28,12 +31,13 @@ from cocotb.triggers import ClockCycles, First, RisingEdge
 from hw.bus.registers import REGISTERS
 from hw.control.dispatch import ErrorCode
 from hw.driver import ADDRESS, AcceleratorError, Driver
-from hw.isa import INSTRUCTION_BYTES, Begin, End, Load, Target
+from hw.isa import INSTRUCTION_BYTES, Begin, Compute, End, Load, Store, Target
+from sim.timing.program import program_timing
 from tb.axi import MemoryPort, RegisterError, RegisterPort
 from tb.programs import Case, copy, layers
 from tb.suite import Bench
 
-LIMIT = 100_000
+LIMIT = 30_000
 
 
 class AcceleratorBench:
@@ -89,12 +93,21 @@ class AcceleratorBench:
         counters = await bridge(self.driver.counters)()
         word = self.spec.word_bytes
         loads = [i for i in case.program if isinstance(i, Load)]
-        moved = {
+        expected = {
             "bytes_instructions": len(case.program) * INSTRUCTION_BYTES,
             "bytes_weights": word * sum(i.words for i in loads if i.target == Target.WEIGHTS),
             "bytes_activations": word * sum(i.words for i in loads if i.target != Target.WEIGHTS),
+            "bytes_stored": word * sum(i.words for i in case.program if isinstance(i, Store)),
+            "computes": sum(isinstance(i, Compute) for i in case.program),
         }
-        assert {name: counters[name] for name in moved} == moved, f"after {after}"
+        if self.port.stalls == 0:
+            expected["cycles"] = program_timing(
+                case.program, self.spec, latency=self.port.latency, interval=1
+            ).cycles
+        for name, value in expected.items():
+            assert counters[name] == value, (
+                f"{name} is {counters[name]}, not {value}, after {after}"
+            )
         assert self.port.bursts > before
         await bridge(self.driver.clear)()
         assert not int(self.dut.irq.value), "the interrupt must fall when it is cleared"
@@ -228,6 +241,46 @@ async def bus_errors(dut: Any) -> None:
                 await bench.check_error(case, ErrorCode.BUS, f"SLVERR on {kind} burst {burst}")
                 assert getattr(bench.port, f"fail_{kind}") is None
                 await bench.check(bench.short_copy(), after=f"an error on {kind} burst {burst}")
+
+
+@cocotb.test()
+async def stop_while_offering(dut: Any) -> None:
+    bench = AcceleratorBench(dut)
+    await bench.start()
+    good = bench.short_copy()
+    word = bench.spec.word_bytes
+    outside = len(good.memory)
+    first = Load(target=Target.SCRATCHPAD, memory=0x4000, local=0, words=9)
+    store = Store(memory=0x6000, local=0, words=9, after_load=1)
+    # A load that ends outside of the memory; and short ones, whose addresses come again and again.
+    failing = Load(target=Target.SCRATCHPAD, memory=outside - 64 * word, local=64, words=128)
+    short = Load(target=Target.SCRATCHPAD, memory=0x4000, local=64, words=2)
+    cases = [
+        ("aw", [Begin(), first, failing, store, End()]),
+        ("ar", [Begin(), first, replace(store, memory=outside), *[short] * 8, End()]),
+    ]
+    for channel, program in cases:
+        offer = getattr(dut, f"m_axi_{channel}valid")
+        bench.port.held = {"aw"} if channel == "aw" else {"w"}
+        await bench.launch(Case(program, good.memory.copy()))
+        await RisingEdge(dut.m_axi_awvalid)
+        if channel == "ar":
+            # The store fails when its data are taken: not before an address of a load waits.
+            bench.port.held = {"ar", "w"}
+            await ClockCycles(dut.clk, 200)
+            bench.port.held = {"ar"}
+        # Long enough for the error to come, and for a withdrawal to be seen.
+        await ClockCycles(dut.clk, 400)
+        assert int(offer.value), f"m_axi_{channel}valid must wait"
+        bench.port.held = set()
+        try:
+            await bench.finish()
+        except AcceleratorError as error:
+            assert error.code == ErrorCode.BUS, f"while {channel} waits: {error}, not BUS"
+        else:
+            raise AssertionError(f"an error while {channel} waits must stop the program")
+        assert bench.port.idle, f"bursts are under way after an error while {channel} waited"
+        await bench.check(good, after=f"an error while {channel} waited")
 
 
 @cocotb.test()

@@ -39,6 +39,10 @@ class MemoryPort:
         The test reads and replaces it between runs. A burst that leaves it answers SLVERR.
     stalls : float
         Probability that a channel waits in a cycle.
+    latency : int
+        Cycles from an address to its first data, and from a burst's last word to its response.
+    held : set of str
+        Channels (``ar``, ``aw``, ``w``) on which nothing is accepted.
     fail_read, fail_write : int, optional
         That many bursts from now, one answers SLVERR.
     bursts : (int, int)
@@ -47,11 +51,12 @@ class MemoryPort:
 
     def __init__(self, dut: Any, *, latency: int = 6, seed: int = 0) -> None:
         self._dut = dut
-        self._latency = latency
+        self.latency = latency
         self._rng = np.random.default_rng(seed)
         self.word = len(dut.m_axi_wstrb)
         self.memory: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
         self.stalls = 0.0
+        self.held: set[str] = set()
         self.fail_read: int | None = None
         self.fail_write: int | None = None
         self.bursts = [0, 0]
@@ -93,9 +98,10 @@ class MemoryPort:
 
     def _drive(self) -> None:
         dut = self._dut
-        dut.m_axi_arready.value = int(self._go())
-        dut.m_axi_awready.value = int(self._go())
-        dut.m_axi_wready.value = int(bool(self._writes) and self._go())
+        dut.m_axi_arready.value = int("ar" not in self.held and self._go())
+        dut.m_axi_awready.value = int("aw" not in self.held and self._go())
+        taking = bool(self._writes) and "w" not in self.held
+        dut.m_axi_wready.value = int(taking and self._go())
         # What was offered stays until it is taken.
         if not self._offers_read:
             head = self._reads[0] if self._reads else None
@@ -144,7 +150,7 @@ class MemoryPort:
         else:
             self.fail_write = after
         self.bursts[not reads] += 1
-        return _Burst(address, beats, self._cycle + self._latency, SLVERR if fail == 0 else OKAY)
+        return _Burst(address, beats, self._cycle + self.latency, SLVERR if fail == 0 else OKAY)
 
     def _write(self, burst: _Burst) -> None:
         dut = self._dut
@@ -161,7 +167,7 @@ class MemoryPort:
             self.memory[burst.address : end] = np.frombuffer(data, np.uint8)
         burst.address = end
         if not burst.beats:
-            burst.ready_at = self._cycle + self._latency
+            burst.ready_at = self._cycle + self.latency
             self._responses.append(self._writes.popleft())
 
 

@@ -84,13 +84,13 @@ def regress(
     *,
     seed: int,
     jobs: int,
-    waves: Path,
+    waves: Path | None,
     progress: Callable[[Bench, list[Outcome]], None] = lambda bench, outcomes: None,
 ) -> list[Outcome]:
     """Runs tests, each bench in a process of its own; results in the order of `chosen`.
 
     A failed test is run again with the same seed on a model that records waves, and its waveform is
-    kept under `waves` as ``BENCH.TEST.vcd``.
+    kept under `waves` as ``BENCH.TEST.vcd``; without `waves` it is not.
 
     Raises
     ------
@@ -103,6 +103,8 @@ def regress(
 
     def one(bench: Bench, tests: list[str]) -> list[Outcome]:
         outcomes = _run(bench, tests, seed, environment, running)
+        if waves is None:
+            return outcomes
         return [
             _with_waves(o, bench, seed, environment, running, waves) if o.ran and o.failure else o
             for o in outcomes

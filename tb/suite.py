@@ -36,8 +36,11 @@ class Bench:
         Unique in a suite; the first half of a test's name.
     module : str
         The testbench, a cocotb test module.
-    patch : (str, str), optional
-        Text of the Verilog and what replaces it: a fault that the testbench must catch.
+    patch : tuple of str, optional
+        Texts of the Verilog, each followed by what replaces it: a fault that the testbench must
+        catch.
+    plusargs : tuple of str
+        Arguments of the simulation, for faults that Verilog selects with ``$value$plusargs``.
     spec : Spec, optional
         The device is the accelerator of this spec, not just the array.
     """
@@ -47,11 +50,12 @@ class Bench:
     rows: int
     cols: int
     module: str = "tb.systolic_array"
-    patch: tuple[str, str] | None = None
+    patch: tuple[str, ...] | None = None
     spec: Spec | None = None
+    plusargs: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, spec: Spec, patch: tuple[str, str] | None = None) -> Bench:
+    def of(cls, spec: Spec, patch: tuple[str, ...] | None = None) -> Bench:
         """The accelerator of a spec."""
         name, engine = f"accelerator[{spec.name}]", spec.engine
         return cls(name, spec.pe, engine.rows, engine.cols, "tb.accelerator", patch, spec)
@@ -70,12 +74,12 @@ class Bench:
         else:
             device = Accelerator(self.spec)
         text = to_verilog(device, "top")
-        if self.patch is None:
-            return text
-        old, new = self.patch
-        if old not in text:
-            raise ValueError(f"patch must replace text of the Verilog, not the absent {old!r}")
-        return text.replace(old, new)
+        parts = self.patch or ()
+        for old, new in zip(parts[::2], parts[1::2], strict=True):
+            if old not in text:
+                raise ValueError(f"patch must replace text of the Verilog, not the absent {old!r}")
+            text = text.replace(old, new)
+        return text
 
     def to_json(self) -> str:
         """The bench as text, for another process; `from_json` reads it."""
@@ -86,12 +90,14 @@ class Bench:
     def from_json(cls, text: str) -> Bench:
         fields = json.loads(text)
         patch, spec = fields.pop("patch"), fields.pop("spec")
+        plusargs = tuple(fields.pop("plusargs"))
         pe: ProcessingElement = TypeAdapter(AnyPE).validate_python(fields.pop("pe"))
         return cls(
             pe=pe,
             patch=tuple(patch) if patch else None,
             # As JSON: a strict model reads enumerations and the like from text only.
             spec=Spec.model_validate_json(json.dumps(spec)) if spec else None,
+            plusargs=plusargs,
             **fields,
         )
 

@@ -37,6 +37,7 @@ def main() -> int:
             },
             test_filter=rf"\.({names})$",
             waves=job["waves"],
+            plusargs=[f"+{argument}" for argument in bench.plusargs],
         )
     except SimulationError as error:
         sys.stderr.write(f"{error}\n")

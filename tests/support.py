@@ -9,7 +9,17 @@ from collections.abc import Callable
 import pytest
 from amaranth.hdl import UnusedElaboratable
 
-__all__ = ["refuses"]
+from hw.spec import Spec, parse_spec
+
+__all__ = ["refuses", "smallest"]
+
+_SMALLEST = """
+engine = { rows = 2, cols = 2 }
+pe = { kind = "mac" }
+scratchpad = { bytes = 4096, banks = 1 }
+weight_buffer = { bytes = 4096 }
+memory = { bus_bits = 16, latency_cycles = 1, bytes_per_cycle = 2 }
+"""
 
 
 def refuses(create: Callable[[], object], message: str) -> None:
@@ -23,3 +33,8 @@ def refuses(create: Callable[[], object], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             create()
         gc.collect()
+
+
+def smallest() -> Spec:
+    """The spec of the smallest accelerator that there is: quick to build."""
+    return parse_spec(_SMALLEST, "smallest", "test")

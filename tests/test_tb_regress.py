@@ -10,9 +10,9 @@ import pytest
 from hw.errors import InputError
 from hw.pe.carry_save import CarrySave
 from hw.pe.mac import Mac
-from hw.spec import Spec, parse_spec
 from tb.regress import Outcome, junit, regress, select
 from tb.suite import Bench, suite
+from tests.support import smallest
 
 # Each fault is one that a designer could make; the test beside it must notice.
 FAULTS = [
@@ -21,18 +21,6 @@ FAULTS = [
     ("the queue accepts a third beat", Mac(), ("!= 2'h2", "!= 2'h3"), "blocked_consumer"),
     ("no bias is taken out", CarrySave(), ("32'd4294945536", "32'd0"), "extremes"),
 ]
-
-SMALLEST = """
-engine = { rows = 2, cols = 2 }
-pe = { kind = "mac" }
-scratchpad = { bytes = 4096, banks = 1 }
-weight_buffer = { bytes = 4096 }
-memory = { bus_bits = 16, latency_cycles = 1, bytes_per_cycle = 2 }
-"""
-
-
-def smallest() -> Spec:
-    return parse_spec(SMALLEST, "smallest", "test")
 
 
 @pytest.mark.parametrize("bench", suite(), ids=lambda bench: bench.name)
@@ -92,6 +80,7 @@ def test_each_bench_has_a_name_and_tests_of_its_own() -> None:
         "transfers",
         "illegal_programs",
         "bus_errors",
+        "stop_while_offering",
         "reset_in_mid_run",
     ]
 
@@ -99,7 +88,7 @@ def test_each_bench_has_a_name_and_tests_of_its_own() -> None:
 def test_a_bench_survives_its_text_form() -> None:
     for bench in suite():
         assert Bench.from_json(bench.to_json()) == bench
-    faulty = Bench("x", Mac(), 2, 2, patch=("a", "b"))
+    faulty = Bench("x", Mac(), 2, 2, patch=("a", "b", "c", "d"), plusargs=("fault=3",))
     assert Bench.from_json(faulty.to_json()) == faulty
 
 

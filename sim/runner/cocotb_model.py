@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cocotb_tools.runner import get_runner
@@ -69,6 +69,7 @@ def run_tests(
     environment: Mapping[str, str],
     test_filter: str | None = None,
     waves: bool = False,
+    plusargs: Sequence[str] = (),
 ) -> Path:
     """Runs a cocotb test module on a model; returns the JUnit file that it wrote into `folder`.
 
@@ -89,6 +90,7 @@ def run_tests(
             extra_env=dict(environment),
             test_filter=test_filter,
             waves=waves,
+            plusargs=list(plusargs),
             log_file=folder / "run.log",
         )
     except (RuntimeError, SystemExit) as error:
