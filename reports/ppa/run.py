@@ -18,6 +18,8 @@ _SEED = 1
 _REDUCTION = 256
 _REDUCTIONS = 4096
 _MAIN_BITS = 32
+_SWEPT = ("mac", "mac-merged", "opt1", "opt1-extended", "ffip")
+"""Designs of the sweep of accumulator widths: the pairs of digit PEs have widths of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +141,8 @@ def _widths(
 ) -> dict[str, Any]:
     by_name: dict[str, list[Row]] = {}
     for bits in request.widths:
-        designs = find_designs(request.designs, "pe", bits, distribution)
+        swept = tuple(n for n in request.designs or _SWEPT if n in _SWEPT) or (BASELINE,)
+        designs = find_designs(swept, "pe", bits, distribution)
         for row in explore(
             designs,
             target,

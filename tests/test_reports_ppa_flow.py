@@ -1,0 +1,103 @@
+"""reports.ppa.flow and explore: Yosys onto a small library, the cache, and ratios."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hw.errors import InputError
+from reports.ppa import flow
+from reports.ppa.designs import Design
+from reports.ppa.explore import Point, Row, row_dict
+from reports.ppa.flow import RECIPES, Job, Measurement, find_target, measure, netlist_of, script
+from tests.ppa_library import LIBRARY
+
+VERILOG = """
+module leaf(input clk, input [3:0] a, output reg [3:0] q);
+  always @(posedge clk) q <= ~a;
+endmodule
+module unit(input clk, input [3:0] i, output [3:0] o);
+  wire [3:0] m;
+  leaf first (.clk(clk), .a(i), .q(m));
+  leaf second (.clk(clk), .a(m), .q(o));
+endmodule
+"""
+
+
+@pytest.fixture
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> flow.Target:
+    monkeypatch.setenv("BITWEFT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "small.lib").write_text(LIBRARY)
+    return find_target(str(tmp_path / "small.lib"))
+
+
+def test_a_design_is_mapped_measured_and_kept(
+    target: flow.Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(verilog=VERILOG, top="unit", shared=("leaf",))
+    measured = measure(job, target)
+    netlist = netlist_of(job, target)
+    library = target.library
+    assert {i.path.split("/")[0] for i in netlist.instances} == {"first", "second"}
+    cells = [library.cell(i.cell) for i in netlist.instances]
+    assert sum(cell.name == "FF" for cell in cells) == 8
+    assert measured.cells == len(cells)
+    assert measured.area == sum(cell.area for cell in cells) == sum(measured.parts.values())
+    assert measured.sequential_area == 8 * library.cell("FF").area
+    assert measured.period == measured.period_wires > measured.launch + measured.setup > 0
+
+    def refuse(*_: object) -> str:
+        raise AssertionError("a run that is kept needs no Yosys")
+
+    monkeypatch.setattr(flow, "_yosys", refuse)
+    assert measure(job, target) == measured
+
+
+def test_scripts_name_only_files_beside_them() -> None:
+    for name in RECIPES:
+        text = script(Job(verilog="", top="unit", recipe=name, delay_ps=700, gate_clock=True))
+        assert "/" not in text.replace("+/choices/", "")
+        assert "-D 700" in text and "clockgate" in text
+        assert ("-booth" in text) == (name != "no-booth")
+
+
+def test_refuses_what_yosys_refuses(target: flow.Target) -> None:
+    with pytest.raises(InputError, match="^Yosys must map the design, not end with: "):
+        measure(Job(verilog="module unit(", top="unit"), target)
+
+
+def test_refuses_libraries_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="^Library must be a readable file"):
+        find_target(str(tmp_path / "absent.lib"))
+    (tmp_path / "bare.lib").write_text(LIBRARY.replace("cell (BUF)", "cell (AMP)"))
+    with pytest.raises(InputError, match="must have a buffer"):
+        find_target(str(tmp_path / "bare.lib"))
+
+
+def _row(name: str, macs: float, *points: tuple[str, float, float]) -> Row:
+    def measurement(area: float, period: float) -> Measurement:
+        return Measurement(
+            area=area, sequential_area=0, cells=0, buffers=0, period=period,
+            period_wires=2 * period, launch=0, setup=0, gates=0, inputs=None, outputs=None,
+            through=None,
+        )  # fmt: skip
+
+    design = Design(name, "pe", "", 32, macs, lambda: None)
+    design.__dict__["verilog"] = ""
+    return Row(design, tuple(Point(r, 300, measurement(a, p)) for r, a, p in points))
+
+
+def test_ratios_are_of_performance_per_area_each_at_its_best() -> None:
+    baseline = _row("mac", 1, ("yosys", 100, 2.0), ("keep", 120, 1.5), ("no-booth", 50, 1.0))
+    other = _row("fip", 2, ("yosys", 200, 0.5), ("keep", 150, 0.8))
+    result = row_dict(other, baseline)
+    assert result["best"]["recipe"] == "yosys"
+    assert result["relative"] == {
+        "area": round(200 / 120, 4),
+        "period": round(0.5 / 1.5, 4),
+        "best": round(120 * 1.5 / (200 * 0.5 / 2), 4),
+        "same_recipe": round(100 * 2.0 / (200 * 0.5 / 2), 4),
+        "wires": round(120 * 3.0 / (200 * 1.0 / 2), 4),
+    }
+    assert result["gmacs_per_mm2"] == round(2 / 0.5 / 200 * 1e6, 1)
