@@ -17,6 +17,7 @@ def least_traffic(graph: Graph, capacity: int) -> int:
     Dijkstra over (operators that ran, tensors on chip, tensors with a copy off chip, network
     inputs that were read).
     """
+    done_before = {o.name: frozenset(o.after) for o in graph.operators}
     size = {t.name: t.bytes for t in graph.tensors}
     inputs = frozenset(t.name for t in graph.tensors if t.network_input)
     outputs = {t.name for t in graph.tensors if t.network_output}
@@ -34,6 +35,8 @@ def least_traffic(graph: Graph, capacity: int) -> int:
         for operator in graph.operators:
             reads, writes = frozenset(operator.inputs), frozenset(operator.outputs)
             if operator.name in ran or not reads <= chip | copies:
+                continue
+            if not done_before[operator.name] <= ran:
                 continue
             now = cost + sum(size[a] for a in reads - chip if a in seen or a not in inputs)
             after = ran | {operator.name}
@@ -69,6 +72,8 @@ def least_peak(graph: Graph) -> int:
     for order in permutations(names):
         at = {name: t for t, name in enumerate(order)}
         if any(a in maker and at[maker[a]] > at[o.name] for o in graph.operators for a in o.inputs):
+            continue
+        if any(at[name] > at[o.name] for o in graph.operators for name in o.after):
             continue
         loads = [0] * len(order)
         for tensor in graph.tensors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -76,6 +77,16 @@ def random_graph(seed: int, operators: int, *, largest: int = 4) -> Graph:
     outputs += [n for n in names if n in read and n.startswith("t") and random.random() < 0.15]
     used = [n for n in sizes if n in read or not n.startswith("in")]
     return graph_from(wiring, {n: sizes[n] for n in used}, outputs)
+
+
+def with_after(graph: Graph, seed: int, share: float = 0.3) -> Graph:
+    """`graph` with some operators that must wait for others though no tensor joins them."""
+    random = Random(seed)
+    operators = []
+    for i, o in enumerate(graph.operators):
+        earlier = [p.name for p in graph.operators[:i] if random.random() < share / (1 + i / 4)]
+        operators.append(replace(o, after=tuple(earlier)))
+    return replace(graph, operators=tuple(operators))
 
 
 def mapped(graph: Graph, capacity: int, limits: Limits | None = None) -> Mapped:

@@ -297,8 +297,9 @@ class TestInterruption:
                 sent.append(phase)
                 signal.pthread_kill(main, signal.SIGINT)
 
+        problem, capacity = Problem.of(graph), largest_operator(graph)[1]
         with pytest.raises(KeyboardInterrupt):
-            search(Problem.of(graph), largest_operator(graph)[1], Limits(), interrupt)
+            solve_capacity(problem, capacity, Limits(), on_progress=interrupt)
         assert sent
         # The solver's thread is at most on its way out.
         for thread in threading.enumerate():

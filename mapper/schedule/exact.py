@@ -17,7 +17,7 @@ from math import gcd
 
 from ortools.sat.python import cp_model
 
-from mapper.schedule.problem import Problem, Schedule, residency_of
+from mapper.schedule.problem import Problem, Schedule, bits, residency_of
 from mapper.schedule.solver import Limits, Outcome, Progress, Var, any_of, implies, negated, solve
 
 __all__ = ["CapacityModel", "Solved", "model_size", "solve_capacity"]
@@ -142,11 +142,10 @@ class CapacityModel:
         for literals in per_step.values():
             m.add_exactly_one(literals)
         for o in p.operators:
-            for a in p.inputs[o]:
-                if p.producer[a] >= 0:
-                    window = p.windows[o]
-                    for t in range(window.first, window.last):
-                        implies(m, self._ran(o, t), self._ran(p.producer[a], t - 1))
+            window = p.windows[o]
+            for earlier in bits(p.predecessors[o]):
+                for t in range(window.first, window.last):
+                    implies(m, self._ran(o, t), self._ran(earlier, t - 1))
 
     def _ran(self, o: int, t: int) -> Var:
         """``e[o, t]``, extended beyond the window."""

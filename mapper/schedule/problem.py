@@ -21,6 +21,7 @@ __all__ = [
     "bits",
     "cost_of",
     "moves_of",
+    "rank_of",
     "residency_of",
     "use_steps",
 ]
@@ -53,22 +54,31 @@ class Problem:
         Tensors that each operator reads and writes.
     network_outputs : frozenset of int
         Tensors that must end off chip.
+    after : tuple of tuple of int
+        Per operator, others that must have run although no tensor joins them; empty for none at
+        all.
     """
 
     sizes: tuple[int, ...]
     inputs: tuple[tuple[int, ...], ...]
     outputs: tuple[tuple[int, ...], ...]
     network_outputs: frozenset[int]
+    after: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def of(cls, graph: Graph) -> Problem:
         """The integers of `graph`."""
         at = graph.index
+        number = {o.name: i for i, o in enumerate(graph.operators)}
+        after = tuple(
+            tuple(number[name] for name in getattr(o, "after", ())) for o in graph.operators
+        )
         return cls(
             sizes=tuple(t.bytes for t in graph.tensors),
             inputs=tuple(tuple(at[n] for n in o.inputs) for o in graph.operators),
             outputs=tuple(tuple(at[n] for n in o.outputs) for o in graph.operators),
             network_outputs=frozenset(i for i, t in enumerate(graph.tensors) if t.network_output),
+            after=after if any(after) else (),
         )
 
     @property
@@ -109,26 +119,33 @@ class Problem:
 
     @cached_property
     def predecessors(self) -> tuple[int, ...]:
-        """Mask of the operators whose results each operator reads."""
+        """Mask of the operators that each operator directly waits for."""
+        after = self.after or ((),) * len(self.inputs)
         return tuple(
-            sum({1 << self.producer[a] for a in reads if self.producer[a] >= 0})
-            for reads in self.inputs
+            sum({1 << p for p in (*(self.producer[a] for a in reads), *others) if p >= 0})
+            for reads, others in zip(self.inputs, after, strict=True)
         )
+
+    @cached_property
+    def ancestors(self) -> tuple[int, ...]:
+        """Mask of the operators that must run before each operator."""
+        masks = [0] * len(self.inputs)
+        for o in self.operators:
+            for p in bits(self.predecessors[o]):
+                masks[o] |= masks[p] | (1 << p)
+        return tuple(masks)
 
     @cached_property
     def windows(self) -> tuple[Interval, ...]:
         """Steps at which each operator can run: after all ancestors, before all descendants."""
-        ancestors, descendants = [0] * len(self.inputs), [0] * len(self.inputs)
-        for o in self.operators:
-            for p in bits(self.predecessors[o]):
-                ancestors[o] |= ancestors[p] | (1 << p)
+        descendants = [0] * len(self.inputs)
         for o in reversed(self.operators):
             for p in bits(self.predecessors[o]):
                 descendants[p] |= descendants[o] | (1 << o)
         n = len(self.inputs)
         return tuple(
             Interval(before.bit_count(), n - after.bit_count())
-            for before, after in zip(ancestors, descendants, strict=True)
+            for before, after in zip(self.ancestors, descendants, strict=True)
         )
 
     def has_free_copy(self, tensor: int) -> bool:
@@ -209,6 +226,14 @@ def cost_of(problem: Problem, schedule: Schedule) -> int:
     """Non-compulsory bytes: what is spilled and fetched."""
     moves = moves_of(problem, schedule)
     return sum(problem.sizes[m.tensor] for m in moves if m.kind in ("fetch", "spill"))
+
+
+def rank_of(problem: Problem, schedule: Schedule) -> tuple[int, int]:
+    """Non-compulsory bytes, then transfers: what makes one schedule better than another."""
+    sizes = [
+        problem.sizes[m.tensor] for m in moves_of(problem, schedule) if m.kind in ("fetch", "spill")
+    ]
+    return sum(sizes), len(sizes)
 
 
 _KINDS = ("load", "fetch", "store", "spill")
