@@ -11,7 +11,7 @@ from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
 
 from hw.control.execute import ExecuteUnit
-from hw.isa import Path, encode
+from hw.isa import Compute, Path, encode
 from hw.memory.ram import Ram
 from hw.memory.scratchpad import READ_LATENCY, ScratchpadMemory
 from hw.pe.base import ProcessingElement
@@ -19,7 +19,7 @@ from hw.pe.carry_save import CarrySave
 from hw.pe.mac import Mac
 from hw.spec import Engine, Memory, Scratchpad, Spec, WeightBuffer
 from sim.functional import Machine
-from sim.timing.execute import compute_cycles
+from sim.timing.execute import READ_AHEAD, compute_timing
 from tests.random_computes import (
     SCRATCHPAD_WORDS,
     WEIGHT_WORDS,
@@ -28,6 +28,10 @@ from tests.random_computes import (
 )
 
 SIZES = [(4, 4), (1, 4), (2, 2), (1, 2), (3, 2), (6, 4), (5, 2)]
+CASES: list[tuple[int, int, ProcessingElement]] = [
+    *((*size, Mac()) for size in SIZES),
+    *((*size, CarrySave()) for size in [(4, 4), (5, 2)]),
+]
 
 
 def spec_of(pe: ProcessingElement, rows: int, cols: int) -> Spec:
@@ -86,18 +90,17 @@ class Bench:
     async def contents(self, ctx: Any, lanes: int) -> list[list[int]]:
         ctx.set(self.filling, 1)
         found = []
-        for address in range(SCRATCHPAD_WORDS):
+        for address in range(SCRATCHPAD_WORDS + READ_LATENCY - 1):
             ctx.set(self.address, address)
-            await ctx.tick().repeat(READ_LATENCY)
-            found.append(list(int(ctx.get(self.pad.store_read.data)).to_bytes(lanes, "little")))
+            await ctx.tick()
+            if address >= READ_LATENCY - 1:
+                word = int(ctx.get(self.pad.store_read.data))
+                found.append(list(word.to_bytes(lanes, "little")))
         return found
 
 
-@pytest.mark.parametrize("pe", [Mac(), CarrySave()], ids=["mac", "opt1"])
-@pytest.mark.parametrize(("rows", "cols"), SIZES)
-def test_results_and_cycles_of_random_instructions(
-    rows: int, cols: int, pe: ProcessingElement
-) -> None:
+def _case(rows: int, cols: int) -> tuple[Machine, list[Compute], np.random.Generator]:
+    """Memories with random contents, and computations on them."""
     rng = np.random.default_rng(100 * rows + cols)
     machine = Machine(
         np.zeros(0, np.uint8),
@@ -111,6 +114,27 @@ def test_results_and_cycles_of_random_instructions(
     program = [random_compute(rng, path, cols) for path in paths]
     for compute in program:
         write_parameters(machine.weights, compute.weights, rng)
+    return machine, program, rng
+
+
+async def _offer(ctx: Any, unit: ExecuteUnit, compute: Compute) -> None:
+    word = int.from_bytes(encode([compute]), "little")
+    ctx.set(unit.instructions.payload.as_value(), word)
+    ctx.set(unit.instructions.valid, 1)
+
+
+def _simulate(bench: Bench, testbench: Any) -> None:
+    simulator = Simulator(bench.module)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(testbench)
+    simulator.run()
+
+
+@pytest.mark.parametrize(("rows", "cols", "pe"), CASES, ids=lambda v: getattr(v, "kind", v))
+def test_results_and_cycles_of_random_instructions(
+    rows: int, cols: int, pe: ProcessingElement
+) -> None:
+    machine, program, _ = _case(rows, cols)
     bench = Bench(pe, rows, cols)
     cycles: list[int] = []
 
@@ -121,22 +145,67 @@ def test_results_and_cycles_of_random_instructions(
         for compute in program:
             machine.step(compute)
             ctx.set(bench.filling, 0)
-            word = int.from_bytes(encode([compute]), "little")
-            ctx.set(unit.instructions.payload.as_value(), word)
-            ctx.set(unit.instructions.valid, 1)
+            await _offer(ctx, unit, compute)
             count = 0
             while not ctx.get(unit.finished):
+                taken = ctx.get(unit.instructions.ready)
                 await ctx.tick()
-                ctx.set(unit.instructions.valid, 0)
+                if taken:
+                    ctx.set(unit.instructions.valid, 0)
                 count += 1
                 assert count < 20_000, compute
             await ctx.tick()
             cycles.append(count + 1)
             assert await bench.contents(ctx, cols) == machine.scratchpad.tolist(), compute
 
-    simulator = Simulator(bench.module)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(run)
-    simulator.run()
+    _simulate(bench, run)
     spec = spec_of(pe, rows, cols)
-    assert cycles == [compute_cycles(compute, spec) for compute in program]
+    assert cycles == [READ_AHEAD + compute_timing(compute, spec).cycles for compute in program]
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(4, 4), (2, 2), (6, 4)])
+@pytest.mark.parametrize("longest", [0, 60])
+def test_instructions_one_after_another(rows: int, cols: int, longest: int) -> None:
+    machine, program, rng = _case(rows, cols)
+    # Not in order of the paths only, so that each follows each.
+    program = [program[n] for n in rng.integers(0, len(program), 14)]
+    pauses = rng.integers(0, longest + 1, len(program)).tolist()
+    bench = Bench(Mac(), rows, cols)
+    offered: list[int] = []
+    accepted: list[int] = []
+    finished: list[int] = []
+
+    async def run(ctx: Any) -> None:
+        await bench.store(ctx, 0b01, machine.scratchpad)
+        await bench.store(ctx, 0b10, machine.weights)
+        unit = bench.unit
+        ctx.set(bench.filling, 0)
+        cycle, pause = 0, pauses[0]
+        while len(finished) < len(program):
+            if pause == 0 and len(offered) == len(accepted) < len(program):
+                await _offer(ctx, unit, program[len(offered)])
+                offered.append(cycle)
+            if ctx.get(unit.finished):
+                finished.append(cycle)
+            taken = ctx.get(unit.instructions.valid) and ctx.get(unit.instructions.ready)
+            if taken:
+                accepted.append(cycle)
+            await ctx.tick()
+            pause = max(0, pause - 1)
+            if taken:
+                ctx.set(unit.instructions.valid, 0)
+                pause = pauses[len(accepted)] if len(accepted) < len(program) else 0
+            cycle += 1
+            assert cycle < 40_000
+        for compute in program:
+            machine.step(compute)
+        assert await bench.contents(ctx, cols) == machine.scratchpad.tolist()
+
+    _simulate(bench, run)
+    weights_free = ends = 0
+    for n, compute in enumerate(program):
+        timing = compute_timing(compute, spec_of(Mac(), rows, cols))
+        assert accepted[n] == max(ends, max(offered[n], weights_free) + READ_AHEAD), n
+        weights_free = accepted[n] + timing.weights
+        ends = accepted[n] + timing.cycles - 1
+        assert finished[n] == ends, n

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from hw.spec import load_spec
 from hw.tokens import absolute_tokens
 from sim.random_programs import MEMORY_BYTES, PROGRAM, one_after_another, random_program
 from sim.runner.accelerator import MemoryModel, NativeAccelerator
-from sim.timing.execute import compute_cycles
+from sim.timing.execute import compute_timing
 from sim.timing.program import Fetch, Span, program_timing
 from sim.timing.store import store_cycles
 from tests.overlapping_programs import overlapping_program
@@ -125,9 +127,12 @@ def test_instructions_run_one_by_one_in_each_unit_and_after_what_they_wait_for(
 def test_a_vector_computation_by_hand() -> None:
     fields = {field: 0 for field in Compute.widths if field != "opcode"}
     compute = Compute(**{**fields, "path": Path.MAXIMUM, "pixels": 5, "kernel_y": 2, "kernel_x": 3})
-    # Instruction 1, parameters 9, start 1, 30 reads, scratchpad 2, product and sum 2,
-    # post-processing 6, and the cycle that finds nothing left.
-    assert compute_cycles(compute, SPEC) == 1 + 9 + 1 + 30 + 2 + 2 + 6 + 1
+    # The instruction is taken and starts, 30 reads, scratchpad 2, product and sum 2,
+    # post-processing 6, and the cycle that finds nothing left. It reads no weights.
+    assert compute_timing(compute, SPEC) == (1 + 1 + 30 + 2 + 2 + 6 + 1, 1)
+    # With weights, one for each of the 30 reads.
+    taps = replace(compute, path=Path.TAPS)
+    assert compute_timing(taps, SPEC) == (1 + 1 + 30 + 2 + 2 + 6 + 1, 1 + 1 + 30)
 
 
 def test_a_longer_store_waits_for_each_burst_and_one_response() -> None:

@@ -141,12 +141,12 @@ class Dispatcher(wiring.Component):
                 port.valid.eq(queue.o.valid & tokens.all()),
                 queue.o.ready.eq(port.ready & tokens.all()),
             ]
-            if name == "compute":
-                waits = queue.o.valid & port.ready
-                m.d.comb += self.waiting.eq(Mux(waits, ~tokens, 0))
             taken.append(queue.i.valid & queue.i.ready)
             # Of this unit: instructions that it has begun and not finished.
             running = Signal(16, name=f"running_{name}")
+            if name == "compute":
+                waits = queue.o.valid & (running == 0)
+                m.d.comb += self.waiting.eq(Mux(waits, ~tokens, 0))
             sent = port.valid & port.ready
             m.d.sync += running.eq(running + sent - finished[name])
             blocked.append(queue.o.valid & ~tokens.all())

@@ -31,8 +31,9 @@ into addresses that no memory has, and is found out before they wrap."""
 class ExecuteUnit(wiring.Component):
     """Runs `Compute` instructions one after another.
 
-    Timing: `PARAMETER_WORDS` + 2 cycles to take the parameters, then the address pattern at one
-    word per cycle; the next instruction is taken in the cycle after the last word was written.
+    Timing: `PARAMETER_WORDS` cycles to read the parameters, which for the next instruction begin as
+    soon as this one reads no more weights; then the address pattern at one word per cycle, from 2
+    cycles after the instruction is taken. The next one is taken in the cycle that ends this one.
     Exact figures are those of `sim.timing.execute`.
 
     Parameters
@@ -103,44 +104,79 @@ class ExecuteUnit(wiring.Component):
             feeder.weight_base.eq(weight_base),
             feeder.pad.eq(compute.pad_value),
         ]
-        in_flight = self._sequence(m, compute, addresses, weight_base, post)
+        in_flight = self._sequence(m, compute, addresses, feeder, weight_base, post)
         self._gather(m, compute, array, addresses, feeder, vector, weight_base)
         self._finish(m, compute, array, addresses.reads, engine, vector, post, in_flight)
         return m
 
-    def _sequence(self, m: Any, compute: Any, addresses: Any, weight_base: Any, post: Any) -> Any:
+    def _sequence(
+        self, m: Any, compute: Any, addresses: Any, feeder: Any, weight_base: Any, post: Any
+    ) -> Any:
         """Takes an instruction, its parameters, runs it, and says when it is finished."""
-        index = Signal(range(PARAMETER_WORDS + 2))
-        arriving = Signal()
-        parameters = Signal(8 * self._cols * PARAMETER_WORDS, reset_less=True)
+        # Parameters are read while the instruction still stands in front of the unit, and taken
+        # over when it begins: those of the instruction before are in use until it ends.
+        index = Signal(range(PARAMETER_WORDS + 1))
+        arriving, reading, port_free, taken = Signal(), Signal(), Signal(), Signal()
+        waiting = self.instructions.payload
+        coming = Signal(8 * self._cols * PARAMETER_WORDS, reset_less=True)
+        parameters = Signal.like(coming)
         in_flight = Signal(24)
-        parameter_read = Signal()
-        m.d.sync += arriving.eq(parameter_read)
+        m.d.comb += [
+            reading.eq(
+                self.instructions.valid & (index != PARAMETER_WORDS) & (port_free | (index != 0))
+            ),
+            taken.eq(self.instructions.valid & self.instructions.ready),
+        ]
+        with m.If(reading):
+            m.d.comb += [
+                self.weight_enable.eq(1),
+                self.weight_address.eq(waiting.weights + index),
+            ]
+            m.d.sync += index.eq(index + 1)
+        with m.If(taken):
+            m.d.sync += [compute.eq(waiting), index.eq(0)]
+        m.d.sync += arriving.eq(reading)
         with m.If(arriving):
             # The block's first word ends up lowest.
-            m.d.sync += parameters.eq(Cat(parameters[8 * self._cols :], self.weight_data))
+            m.d.sync += coming.eq(Cat(coming[8 * self._cols :], self.weight_data))
+
+        # The last word is on its way when an instruction is taken.
+        ready, weighs = Signal(), Signal()
+        m.d.comb += [
+            ready.eq(index >= PARAMETER_WORDS - 1),
+            weighs.eq((compute.path == Path.ARRAY) | (compute.path == Path.TAPS)),
+        ]
         with m.FSM():
             with m.State("Idle"):
-                m.d.comb += self.instructions.ready.eq(1)
-                with m.If(self.instructions.valid):
-                    m.d.sync += [compute.eq(self.instructions.payload), index.eq(0)]
-                    m.next = "Parameters"
-            with m.State("Parameters"):
                 m.d.comb += [
-                    self.busy.eq(1),
-                    parameter_read.eq(index != PARAMETER_WORDS),
-                    self.weight_enable.eq(parameter_read),
-                    self.weight_address.eq(compute.weights + index),
+                    port_free.eq(1),
+                    self.busy.eq(reading),
+                    self.instructions.ready.eq(ready),
                 ]
-                m.d.sync += [index.eq(index + 1), weight_base.eq(compute.weights + index)]
-                with m.If(index == PARAMETER_WORDS):
-                    m.d.comb += addresses.start.eq(1)
-                    m.next = "Run"
+                with m.If(taken):
+                    m.next = "Start"
+            with m.State("Start"):
+                m.d.comb += [
+                    port_free.eq(~weighs),
+                    self.busy.eq(1),
+                    addresses.start.eq(1),
+                ]
+                m.d.sync += weight_base.eq(compute.weights + PARAMETER_WORDS)
+                m.next = "Parameters"
+            with m.State("Parameters"):
+                m.d.comb += [port_free.eq(~weighs), self.busy.eq(1)]
+                m.d.sync += parameters.eq(coming)
+                m.next = "Run"
             with m.State("Run"):
-                m.d.comb += self.busy.eq(1)
+                m.d.comb += [
+                    port_free.eq(~weighs | (~addresses.busy & ~feeder.busy)),
+                    self.busy.eq(1),
+                ]
                 with m.If(~addresses.busy & (in_flight == 0)):
-                    m.d.comb += self.finished.eq(1)
+                    m.d.comb += [self.finished.eq(1), self.instructions.ready.eq(ready)]
                     m.next = "Idle"
+                    with m.If(taken):
+                        m.next = "Start"
         for n in range(self._cols):
             bias, multiplier = 32 * n, 32 * (self._cols + n)
             shift = 64 * self._cols + 8 * n

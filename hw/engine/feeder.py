@@ -49,6 +49,8 @@ class Feeder(wiring.Component):
     weight_enable, weight_address, weight_data
         Port of the weight memory, 1 cycle, which holds its word until the next read.
     operands : Out(stream.Signature(operand_beat(rows, cols, pe)))
+    busy : Out(1)
+        Not all channels of the words that it took have left, nor have all weights been read.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Feeder(wiring.Component):
                 "weight_address": Out(weight_address_bits),
                 "weight_data": In(8 * cols),
                 "operands": Out(stream.Signature(operand_beat(rows, cols, pe))),
+                "busy": Out(1),
             }
         )
 
@@ -145,6 +148,9 @@ class Feeder(wiring.Component):
             released.eq(advance & streaming & (step == cols - 1 - self._early)),
             emptied.eq(advance & streaming & last_step),
         ]
+        pending = Signal(range(4))  # blocks whose last channel has not left
+        m.d.sync += pending.eq(pending + claim - emptied)
+        m.d.comb += self.busy.eq(pending != 0)
         ends = ends_tile.bit_select(stream_bank, 1)
         with m.If(advance):
             m.d.sync += [

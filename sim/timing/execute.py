@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from hw.control.execute import PARAMETER_WORDS
 from hw.engine.feeder import STAGES, early_release
 from hw.engine.vector import VECTOR_LATENCY
@@ -12,10 +14,13 @@ from hw.post import POST_LATENCY
 from hw.spec import Spec
 from sim.timing.systolic import SystolicTiming
 
-__all__ = ["compute_cycles"]
+__all__ = ["READ_AHEAD", "ComputeTiming", "compute_timing"]
 
-# Taking the instruction, its parameters, and the start of the address pattern.
-_START = 1 + PARAMETER_WORDS + 1
+READ_AHEAD = PARAMETER_WORDS - 1
+"""Cycles from the first read of an instruction's parameters to its acceptance, at the earliest."""
+
+# From the acceptance of an instruction to the first read of its address pattern.
+_START = 2
 # From the acceptance of the last word by the post-processing pipe to the end of the instruction.
 _FINISH = POST_LATENCY + 1
 # From the read of a vector path's last word to the post-processing pipe.
@@ -24,16 +29,33 @@ _VECTOR = READ_LATENCY + VECTOR_LATENCY
 _GATHERED = READ_LATENCY + 1
 
 
-def compute_cycles(instruction: Compute, spec: Spec) -> int:
-    """Cycles from the acceptance of an instruction to the cycle that ends it, that one included."""
+class ComputeTiming(NamedTuple):
+    """What an instruction takes, counted from the cycle of its acceptance.
+
+    Attributes
+    ----------
+    cycles : int
+        To the cycle that ends it, both included.
+    weights : int
+        The first cycle in which the weight memory is free for the parameters of the next one.
+    """
+
+    cycles: int
+    weights: int
+
+
+def compute_timing(instruction: Compute, spec: Spec) -> ComputeTiming:
+    """Exact timing of an instruction in the execute unit."""
     taps = instruction.kernel_y * instruction.kernel_x
     if instruction.path != Path.ARRAY:
         reads = instruction.pixels * taps
-        return _START + (reads - 1) + _VECTOR + _FINISH + 1
+        cycles = _START + (reads - 1) + _VECTOR + _FINISH + 1
+        return ComputeTiming(cycles, _START + reads if instruction.path == Path.TAPS else 1)
     rows, cols = spec.engine.rows, spec.word_bytes
     tiles = -(-instruction.pixels // rows)
-    last = _last_beat(tiles, taps * instruction.words, rows, cols)
-    return _START + last + _drain(spec.pe, rows, spec.engine.cols) + _FINISH + 1
+    beat, leave = _last_beat(tiles, taps * instruction.words, rows, cols)
+    cycles = _START + beat + _drain(spec.pe, rows, spec.engine.cols) + _FINISH + 1
+    return ComputeTiming(cycles, _START + leave + 1)
 
 
 def _drain(pe: ProcessingElement, rows: int, cols: int) -> int:
@@ -41,8 +63,10 @@ def _drain(pe: ProcessingElement, rows: int, cols: int) -> int:
     return SystolicTiming.of(pe, rows, cols).latency + rows - 1
 
 
-def _last_beat(tiles: int, blocks: int, rows: int, cols: int) -> int:
-    """Cycle of the last operand beat, counted from the first read; `blocks` per tile.
+def _last_beat(tiles: int, blocks: int, rows: int, cols: int) -> tuple[int, int]:
+    """When the last operand beat is accepted, and when its channel left the feeder's bank.
+
+    Cycles from the first read; there are `blocks` per tile.
 
     A block is gathered in `rows` cycles and streamed in `cols`. There are two banks: block b is
     gathered when block b - 2 has (all but) left its bank, and streamed when it is whole and block
@@ -76,4 +100,4 @@ def _last_beat(tiles: int, blocks: int, rows: int, cols: int) -> int:
         stream = [stream[1] + forward, leave + forward]
         accepted = end + forward if pairs else accepted
         b += 1 + 2 * pairs
-    return accepted
+    return accepted, stream[1] + cols - 1

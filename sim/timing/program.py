@@ -18,7 +18,7 @@ from hw.control.dispatch import FETCH_INSTRUCTIONS
 from hw.isa import INSTRUCTION_BYTES, Begin, Compute, End, Instruction, Load, Store
 from hw.spec import Spec
 from hw.tokens import absolute_tokens
-from sim.timing.execute import compute_cycles
+from sim.timing.execute import READ_AHEAD, compute_timing
 from sim.timing.store import store_cycles
 
 __all__ = ["Fetch", "ProgramTiming", "Span", "program_timing"]
@@ -39,7 +39,8 @@ class Span(NamedTuple):
     handed_out : int
         The dispatcher puts it into the queue of its unit: later, when that was full.
     begin : int
-        Its unit takes it. A load asks for its data from the next cycle on.
+        Its unit takes it. A load asks for its data from the next cycle on. A computation was taken
+        in the cycle before, which may be the last of another one.
     first : int
         Its first data arrives if it is a load; else `begin`.
     end : int
@@ -175,7 +176,9 @@ class _Walk:
         self.units: dict[type[Instruction], _Unit] = {k: _Unit() for k in (Load, Compute, Store)}
         self.splitting: deque[int] = deque()  # bursts of loads that are not issued yet
         self.split_load: list[list[int]] = []  # place and bursts left of each load under way
-        self.execute_free = 0
+        self.execute_ends = 0
+        self.weights_free = 0
+        self.reads_since = _NEVER  # when the reads of the next computation's parameters began
         self.store_free = 0
         self.ends: list[int] = []
         # What has been seen of each instruction, as in `Span`.
@@ -205,7 +208,8 @@ class _Walk:
 
     def wake(self, now: int) -> int:
         """The next cycle in which anything can happen when nothing did in this one."""
-        times = [self.ready_at, self.execute_free, self.store_free]
+        times = [self.ready_at, self.execute_ends, self.weights_free, self.store_free]
+        times.append(self.reads_since + READ_AHEAD)
         times += [last + 1 for last in self.under_way]
         times += [cycle + 1 for unit in self.units.values() for cycle in unit.finishing]
         later = [time for time in times if now < time < _NEVER]
@@ -285,7 +289,7 @@ class _Walk:
         done = [self.units[kind].done for kind in (Load, Compute, Store)]
         free = {
             Load: splitter_idle and pending < OUTSTANDING,
-            Compute: now >= self.execute_free,
+            Compute: True,
             Store: now >= self.store_free,
         }
         word_bytes = self.spec.word_bytes
@@ -294,6 +298,8 @@ class _Walk:
                 continue
             place, after = unit.queue[0]
             if any(d < a for d, a in zip(done, after, strict=True)):
+                continue
+            if kind is Compute and not self.accepts(now):
                 continue
             unit.queue.popleft()
             active = True
@@ -304,14 +310,24 @@ class _Walk:
                 self.splitting.extend(bursts)
                 self.split_load.append([place, len(bursts)])
             elif isinstance(head, Compute):
-                cycles = compute_cycles(head, self.spec)
-                self.execute_free = self.finish(unit, place, now + cycles)
-                self.ends.append(self.execute_free - 1)
+                timing = compute_timing(head, self.spec)
+                self.begin[place] = now + 1
+                self.execute_ends = self.finish(unit, place, now + timing.cycles) - 1
+                self.ends.append(self.execute_ends)
+                self.weights_free = now + timing.weights
+                self.reads_since = _NEVER
             elif isinstance(head, Store):
                 bursts = _bursts(head.memory, head.words, word_bytes)
                 cycles = store_cycles(list(bursts), self.latency, self.interval)
                 self.store_free = self.finish(unit, place, now + cycles)
         return active
+
+    def accepts(self, now: int) -> bool:
+        """Whether the execute unit takes the computation at its door, whose parameters it reads
+        while the one before may still run."""
+        if self.reads_since == _NEVER and now >= self.weights_free:
+            self.reads_since = now
+        return now >= self.execute_ends and now >= self.reads_since + READ_AHEAD
 
     def finish(self, unit: _Unit, place: int, end: int) -> int:
         """An instruction will be finished from cycle `end` on, which is returned."""
