@@ -189,7 +189,8 @@ class FastInnerCell(wiring.Component):
         m = Module()
         p = self._parameters
         factors = Signal(data.ArrayLayout(p.presum.shape, 2), reset_less=True)
-        valid, first = Signal(), Signal(reset_less=True)
+        valid = Signal(name="factors_valid")
+        first = Signal(name="factors_first", reset_less=True)
         sums = p.presums(self.a, self.b)
         with m.If(self.enable):
             m.d.sync += [factors[n].eq(sums[n]) for n in range(2)]

@@ -1,0 +1,1 @@
+"""Formal proofs: properties of blocks, and what proves or refutes them."""
