@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
@@ -152,6 +153,14 @@ class Place(NamedTuple):
 
     base: int
     pixel: int
+
+
+class Weights(Enum):
+    """Which blocks of weights a part loads: the plan counts just these."""
+
+    KEPT = "those that are not there yet"
+    WHOLE = "all of the operator's, also of pieces that have nothing to do in this part"
+    DIVIDED = "that of every piece, equal ones again"
 
 
 class Computed(NamedTuple):
@@ -296,7 +305,7 @@ class _Builder:
         if planned.stage is None:
             operator = self.operators[planned.name]
             height = self.network.tensor(operator.output).shape[1]
-            self._part(operator, self._blocks(operator), "rows", 0, height)
+            self._part(operator, self._blocks(operator), "rows", 0, height, Weights.KEPT)
         else:
             self._stage(planned.stage)
         self.last_compute[planned.name] = self.computes
@@ -320,6 +329,13 @@ class _Builder:
             # They all fit from the begin of the weight memory on, and stay for the whole stage.
             self.next_word = 0
         blocks = {m.name: self._blocks(self.operators[m.name]) for m in stage.members}
+        divided = {
+            m.name: Weights.DIVIDED
+            if stage.axis == "channels"
+            and m.loaded_weight_bytes == sum(len(p.block) for p in blocks[m.name])
+            else Weights.WHOLE
+            for m in stage.members
+        }
         for patch in stage.patches:
             self.places = dict(resident)
             for b in patch.buffers:
@@ -331,9 +347,12 @@ class _Builder:
                 for name in dict.fromkeys(operator.inputs):
                     if name in loads:
                         self._move(Load, stage.axis, loads.pop(name), operator.name)
+                weights = Weights.KEPT
                 if stage.reread_weight_bytes:
                     self.held.clear()
-                self._part(operator, blocks[operator.name], stage.axis, part.first, part.last)
+                    weights = divided[operator.name]
+                pieces = blocks[operator.name]
+                self._part(operator, pieces, stage.axis, part.first, part.last, weights)
                 if operator.output in stores:
                     self._move(Store, stage.axis, stores.pop(operator.output), operator.name)
 
@@ -348,20 +367,29 @@ class _Builder:
         return pieces_of(self.network, operator, self.word_bytes)
 
     def _part(
-        self, operator: Operator, pieces: list[Piece], axis: Axis, first: int, last: int
+        self,
+        operator: Operator,
+        pieces: list[Piece],
+        axis: Axis,
+        first: int,
+        last: int,
+        weights: Weights,
     ) -> None:
         """Some rows, or some channel words, of an operator's output."""
         height = self.network.tensor(operator.output).shape[1]
         rows = (first, last) if axis == "rows" else (0, height)
         for piece in pieces:
-            if axis == "channels" and not first <= piece.out_word < last:
+            wanted = axis == "rows" or first <= piece.out_word < last
+            if not wanted and weights is not Weights.WHOLE:
                 continue
-            # Pieces with equal blocks follow one another. Also the block of a region without rows
-            # here is loaded: the plan counts all of an operator's weights for every part.
+            if weights is Weights.DIVIDED:
+                self.held.clear()
+            # Pieces with equal blocks follow one another.
             key = operator.name, piece.block
             if key not in self.held:
                 self.held[key] = self._load_block(operator, piece.block)
-            self._compute(operator, piece, self.held[key], rows)
+            if wanted:
+                self._compute(operator, piece, self.held[key], rows)
         place = self.places[operator.output]
         self.results.append(Computed(self.computes, operator.name, first, last, axis, place))
 

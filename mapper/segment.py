@@ -77,6 +77,14 @@ class Segment:
     def weight_bytes(self) -> int:
         return sum(o.weight_bytes for o in self.operators)
 
+    def loaded_weights(self, operator: Operator, runs: int) -> int:
+        """Bytes that as many parts of an operator load when nothing is kept between them.
+
+        Each all of its weights; or, along channels, each word its own, if that is less.
+        """
+        whole = operator.weight_bytes * runs
+        return min(whole, operator.undivided_weight_bytes) if self.axis == "channels" else whole
+
     def slice(self, tensor: str, patch: int, patches: int) -> Rows:
         """The rows of an output that are one patch's own."""
         parts = self.parts(tensor)
@@ -194,12 +202,7 @@ class Segment:
             macs += o.macs * again // self.parts(o.outputs[0])
             seen[name] = max(seen[name], last)
             runs[name] += 1
-        loaded = {
-            o.name: o.weight_bytes * runs[o.name]
-            if self.axis == "rows"
-            else o.undivided_weight_bytes
-            for o in self.operators
-        }
+        loaded = {o.name: self.loaded_weights(o, runs[o.name]) for o in self.operators}
         held = weight_memory is not None and self.weight_bytes <= weight_memory
         return (
             Stage(

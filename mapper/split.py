@@ -313,11 +313,8 @@ class _Walk:
         if macs > MOST_RECOMPUTED * segment.macs:
             return None
         if self.weight_memory is None or segment.weight_bytes > self.weight_memory:
-            if segment.axis == "rows":
-                moved += (patches - 1) * segment.weight_bytes
-            else:
-                undivided = sum(o.undivided_weight_bytes for o in segment.operators)
-                moved += undivided - segment.weight_bytes
+            loaded = sum(segment.loaded_weights(o, patches) for o in segment.operators)
+            moved += loaded - segment.weight_bytes
         return _Cost(moved, macs, patches * len(segment.operators))
 
 

@@ -22,7 +22,7 @@ from mapper.observe import observe
 from mapper.pieces import pieces_of
 from mapper.plan import Plan, Source
 from sim.functional import Machine
-from sim.quantised import Network, Shuffle, Tensor
+from sim.quantised import Conv, GlobalAveragePool, Network, Requantisation, Shuffle, Tensor
 from sim.quantised_run import run
 from sim.random_networks import (
     KINDS,
@@ -31,6 +31,7 @@ from sim.random_networks import (
     random_network,
     skipping_network,
 )
+from sim.reference import Conv2d
 
 SPECS = {name: load_spec(name) for name in ("tiny", "small")}
 
@@ -97,6 +98,44 @@ def test_operators_that_do_not_fit_run_in_patches(seed: int, weights: int) -> No
         assert any(o.stage for o in plan.operators)
         assert Plan.from_json(json.loads(plan.text())) == plan
         _check(network, spec, plan, seed)
+
+
+def test_weights_of_channel_patches_are_counted_as_they_are_loaded() -> None:
+    # The matrix does not stay in the weight memory; the pooling has one block for all its words,
+    # the convolution one for each, the first two of which are equal.
+    rng = np.random.default_rng(1)
+    weight = rng.integers(-127, 128, (40, 1, 1, 48)).astype(np.int8)
+    weight[4:8] = weight[:4]
+    same = Requantisation(multiplier=np.array([1 << 30]), shift=np.array([40]))
+    shapes = {"x": (1, 5, 5, 48), "y": (1, 5, 5, 40), "z": (1, 1, 1, 40)}
+    network = Network(
+        name="pool",
+        tensors=tuple(
+            Tensor(name=n, shape=s, scale=Fraction(1), zero_point=0) for n, s in shapes.items()
+        ),
+        operators=(
+            Conv(
+                name="conv",
+                inputs=("x",),
+                output="y",
+                weight=weight,
+                bias=np.zeros(40, np.int32),
+                geometry=Conv2d(),
+                pad_value=0,
+                post=same,
+            ),
+            GlobalAveragePool(name="pool", inputs=("y",), output="z", bias=0, post=same),
+        ),
+        inputs=("x",),
+        outputs=("z",),
+    )
+    spec = SPECS["tiny"].model_copy(update={"weight_buffer": WeightBuffer(bytes=1024)})
+    plan = _mapped(network, spec, Budget("bytes", 1200 + 40 + 300))
+    assert plan is not None
+    (stage,) = [o.stage for o in plan.operators if o.stage]
+    assert (stage.axis, len(stage.members)) == ("channels", 2)
+    assert [m.loaded_weight_bytes > m.weight_bytes for m in stage.members] == [True, True]
+    _check(network, spec, plan, 3)
 
 
 def test_blocks_that_return_are_loaded_once_in_a_small_weight_memory() -> None:
