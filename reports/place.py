@@ -22,7 +22,7 @@ from hw.files import write_text
 from hw.generate import generate, module_name
 from hw.spec import load_spec
 
-__all__ = ["CELLS", "main", "markdown", "place"]
+__all__ = ["CELLS", "main", "markdown", "place", "place_verilog"]
 
 CELLS = ("LUT4", "CCU2C", "TRELLIS_FF", "DP16KD", "TRELLIS_DPR16X4", "MULT18X18D")
 """Cells of the synthesised netlist that are reported."""
@@ -52,6 +52,16 @@ def place(spec_name: str, *, device: str, seed: int, megahertz: int) -> dict[str
     spec = load_spec(spec_name)
     module = module_name(spec)
     verilog = generate(spec)[f"{module}.v"]
+    return {
+        "spec": spec.resolved(),
+        **place_verilog(verilog, module, device=device, seed=seed, megahertz=megahertz),
+    }
+
+
+def place_verilog(
+    verilog: str, module: str, *, device: str, seed: int, megahertz: int
+) -> dict[str, Any]:
+    """Figures of one run, of any Verilog; see `place`."""
     with tempfile.TemporaryDirectory(prefix="bitweft-") as scratch:
         folder = Path(scratch)
         (folder / "top.v").write_text(verilog, encoding="utf-8")
@@ -77,7 +87,6 @@ def place(spec_name: str, *, device: str, seed: int, megahertz: int) -> dict[str
         ]
     (clock,) = report["fmax"].values()
     return {
-        "spec": spec.resolved(),
         "verilog_sha256": hashlib.sha256(verilog.encode()).hexdigest(),
         "tools": versions,
         "device": f"ECP5 {device}, {_PACKAGE}, out of context",

@@ -58,6 +58,9 @@ def ppa_command(
     clock_gating: Annotated[
         bool, typer.Option(help="Clock gates for the registers of an engine.")
     ] = True,
+    ecp5: Annotated[
+        bool, typer.Option("--ecp5", help="Also place and route on a Lattice ECP5 (minutes).")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Runs side by side.")] = 1,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for ppa-LIBRARY.json, .md, .html.")
@@ -92,6 +95,7 @@ def ppa_command(
         distribution=distribution,
         jobs=jobs,
         gate_clock=clock_gating,
+        fpga=ecp5,
         command=" ".join(sys.argv[2:]),
     )
     if json_file is not None:

@@ -35,7 +35,7 @@ class Claim:
 
     what: str
     source: str
-    level: str
+    level: Literal["pe", "engine"]
     design: str
     quantity: Quantity
     theirs: float

@@ -11,6 +11,7 @@ from reports.ppa.designs import Level, find_designs
 from reports.ppa.digits import Distribution, count, parse_distribution
 from reports.ppa.explore import BASELINE, DELAYS, FLATTERED, RECIPES_USED, Row, explore, row_dict
 from reports.ppa.flow import RECIPES, Job, Target, script, tool_versions
+from reports.ppa.fpga import ecp5
 
 __all__ = ["Request", "run"]
 
@@ -43,6 +44,8 @@ class Request:
     jobs : int
     gate_clock : bool
         Clock gates in engines.
+    fpga : bool
+        Place and route on an ECP5 too.
     command : str
         The options, for the report.
     """
@@ -55,6 +58,7 @@ class Request:
     distribution: str = "normal:20"
     jobs: int = 1
     gate_clock: bool = True
+    fpga: bool = False
     command: str = ""
 
 
@@ -93,6 +97,8 @@ def run(
     if request.widths:
         result["widths"] = _widths(request, target, distribution, progress)
     result["sparse"] = _sparse(distribution)
+    if request.fpga:
+        result["ecp5"] = ecp5(progress)
     return result
 
 

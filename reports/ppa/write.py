@@ -38,8 +38,6 @@ def sections(result: Result) -> list[Section]:
         parts.append(_widths(result))
     if "sparse" in result:
         parts.append(_sparse(result))
-    if "energy" in result:
-        parts.append(_energy(result))
     if "ecp5" in result:
         parts.append(_ecp5(result))
     published = _published(result)
@@ -258,30 +256,6 @@ def _sparse(result: Result) -> Section:
         "nonzero digit and one for a group of zeros; lanes meet at each bit weight, columns at "
         "each tile. Cycles are per MAC and lane.",
         Table(("", "nonzero digits", "cycles alone", "cycles synchronised"), rows),
-    )
-
-
-def _energy(result: Result) -> Section:
-    content = result["energy"]
-    rows = [
-        (
-            row["name"],
-            f"{row['dynamic_fj']:,.0f}",
-            f"{row['clock_fj']:,.0f}",
-            f"{row['leakage_fj']:,.0f}",
-            f"{row['total_fj']:,.0f}",
-            f"{row['relative']:.2f}",
-        )
-        for row in content["designs"]
-    ]
-    return Section(
-        "Energy, an indication",
-        f"fJ per MAC: the mapped netlist is simulated without delays for {content['cycles']} cycles "
-        f"of operands ({content['rule']}) in {content['streams']} independent streams, and each toggle "
-        "of a net is charged with the library's internal energy and the capacitance of the pins it "
-        "drives. Glitches, wires and the clock tree are not in it, so it is a lower bound that "
-        "favours deep logic; the simulated netlists compute the right sums.",
-        Table(("Design", "logic and data", "clock pins", "leakage", "total", "relative"), rows),
     )
 
 

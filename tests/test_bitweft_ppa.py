@@ -1,0 +1,58 @@
+"""bitweft ppa: refusals, and the committed report."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bitweft.cli import create_app
+from reports.ppa.designs import design_names
+from reports.ppa.published import CLAIMS
+from reports.ppa.write import markdown
+
+RESULTS = Path(str(resources.files("reports"))) / "results"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--designs", "opt9"], "--designs must be among "),
+        (["--delay", "fast"], "--delay must be integers from 1 to 1000000"),
+        (["--widths", "4"], "--widths must be integers from 8 to 64"),
+        (["--recipes", "magic"], "--recipes must be among yosys, keep, keep-kogge-stone"),
+        (["--library", "absent.lib"], "Library must be a readable file, not 'absent.lib'"),
+    ],
+)
+def test_refuses(arguments: list[str], message: str, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    run = CliRunner().invoke(create_app(["ppa"]), ["ppa", *arguments, "-o", str(output)])
+    assert run.exit_code == 2
+    assert message in run.stderr
+    assert not output.exists()
+
+
+def test_published_figures_stand_beside_designs_that_exist() -> None:
+    for claim in CLAIMS:
+        assert claim.design in design_names(claim.level)
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("ppa-*.json")), ids=lambda p: p.stem)
+def test_the_committed_page_is_that_of_the_committed_result(path: Path) -> None:
+    result = json.loads(path.read_text())
+    assert path.with_suffix(".md").read_text(encoding="utf-8") == markdown(result)
+    for level in ("pe", "engine"):
+        rows = result.get(level, {"designs": []})["designs"]
+        for row in rows:
+            best, base = row["best"], rows[0]["best"]
+            ratio = base["area"] * base["period"] / rows[0]["macs_per_cycle"]
+            ratio /= best["area"] * best["period"] / row["macs_per_cycle"]
+            assert row["relative"]["best"] == pytest.approx(ratio, rel=1e-3)
+            assert all(
+                best["area"] * best["period"] <= p["area"] * p["period"] * (1 + 1e-9)
+                for p in row["points"]
+                if p["recipe"] != "no-booth"
+            )
