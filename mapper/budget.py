@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hw.errors import InputError
 from hw.units import parse_bytes
 from mapper.graph import Graph, Operator
+from mapper.limits import Limits
 from mapper.schedule.orders import least_peak
 from mapper.schedule.problem import Problem
 
@@ -47,7 +48,7 @@ def largest_operator(graph: Graph) -> tuple[Operator, int]:
     return operator, graph.operand_bytes(operator)
 
 
-def resolve_budget(graph: Graph, text: str) -> Budget:
+def resolve_budget(graph: Graph, text: str, limits: Limits | None = None) -> Budget:
     """The capacity that `text` names for `graph`.
 
     Parameters
@@ -55,6 +56,8 @@ def resolve_budget(graph: Graph, text: str) -> Budget:
     graph : Graph
     text : str
         ``MR``, ``MH`` or ``MP`` in any case, or bytes such as ``4096``, ``256KiB`` or ``1.5MB``.
+    limits : Limits, optional
+        Its clock ends the search for the least peak.
 
     Raises
     ------
@@ -65,7 +68,8 @@ def resolve_budget(graph: Graph, text: str) -> Budget:
     if name == "MR":
         return Budget("MR", largest_operator(graph)[1])
     if name in _RELATIVE:
-        peak = least_peak(Problem.of(graph))
+        within = limits.share(0.2) if limits is not None else None
+        peak = least_peak(Problem.of(graph), limits=within)
         if name == "MP":
             return Budget("MP", peak.bytes, peak.proven)
         return Budget("MH", (largest_operator(graph)[1] + peak.bytes) // 2, peak.proven)

@@ -88,11 +88,11 @@ def map_model(
         The model or the budget cannot be used; see `mapper.onnx_import.import_onnx`.
     """
     started = time.monotonic()
-    layout = layout or Layout()
+    layout, limits = layout or Layout(), limits or Limits()
     file = read_model(path)
     graph = graph_of(file, layout=layout, input_shapes=input_shapes)
     if isinstance(scratchpad, str):
-        scratchpad = resolve_budget(graph, scratchpad)
+        scratchpad = resolve_budget(graph, scratchpad, limits)
     read = time.monotonic() - started
     source = Source(
         file=file.path.name,

@@ -12,8 +12,9 @@ from mapper.schedule.downsets import downsets_of
 from mapper.schedule.greedy import belady
 from mapper.schedule.improve import least_traffic
 from mapper.schedule.neighbourhood import improve, spliced, window_at
-from mapper.schedule.orders import file_order
+from mapper.schedule.orders import Peak, file_order, peak_of
 from mapper.schedule.part import contracted, part_of
+from mapper.schedule.peaks import peak_by_downsets
 from mapper.schedule.problem import Problem, Schedule, cost_of
 from mapper.schedule.solver import Limits
 from tests import mapper_brute_force
@@ -86,6 +87,7 @@ class TestAgainstBruteForce:
                 range(len(schedule.order)),
                 LIMITS,
                 upper=1 << 30,
+                stride=1,
                 effort=10**6,
                 budget=MUCH,
                 values={},
@@ -135,6 +137,21 @@ class TestWindows:
             assert cost_of(problem, schedule) <= cost_of(problem, start)
             better += cost_of(problem, schedule) < cost_of(problem, start)
         assert better > 10
+
+
+class TestPeak:
+    def test_least_peak_by_parts_is_least(self) -> None:
+        for seed in range(60):
+            graph = random_graph(60_000 + seed, 4 + seed % 4, largest=9)
+            if seed % 2:
+                graph = with_after(graph, seed)
+            problem = Problem.of(graph)
+            order = file_order(problem)
+            known = Peak(peak_of(problem, order), order, False)
+            peak = peak_by_downsets(problem, known, LIMITS)
+            assert peak.proven
+            assert peak.bytes == mapper_brute_force.least_peak(graph), seed
+            assert peak_of(problem, peak.order) == peak.bytes
 
 
 class TestCuts:

@@ -8,17 +8,21 @@ where each tensor's traffic counts in one of them alone: in the one that holds i
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 from mapper.schedule.downsets import downsets_of
 from mapper.schedule.part import contracted, part_of
 from mapper.schedule.problem import Problem, Schedule
 from mapper.schedule.solver import Limits
 
-__all__ = ["stretches_bound"]
+__all__ = ["Stretch", "stretches_bound"]
 
 # Chains of at most this share of the capacity are made one: the more, the longer the stretches.
-# Lengths are in grid units.
-_STRETCHES = ((2, (8, 6, 4, 3, 2)), (1, (20, 15, 10, 5)), (8, (8, 6, 4, 3, 2)))
+_SHARES = (2, 8)
+# In grid units: of the long ones the longest whose down-sets can be counted, then the short one.
+_LONG, _SHORT = (12, 10, 8, 6), (4, 3, 2)
+Stretch = tuple[int, frozenset[int], frozenset[int]]
+
 _GRID = 16  # operators: stretches begin and end at multiples
 
 
@@ -30,9 +34,10 @@ def stretches_bound(
     limits: Limits,
     *,
     upper: int,
+    stride: int,
     effort: int,
     budget: int,
-    values: dict[tuple[frozenset[int], frozenset[int]], int],
+    values: dict[Stretch, int],
     sets: int = 150_000,
     on_better: Callable[[int], None] | None = None,
 ) -> tuple[int, int]:
@@ -42,11 +47,12 @@ def stretches_bound(
     ----------
     upper : int
         Bytes that `schedule` pays within `span`: no bound is higher.
+    stride : int
+        Grid units from one stretch to the next.
     effort, budget : int
         Search states to look at for one stretch, and in all.
     values : dict
-        Bounds of stretches from earlier calls, by operators and charged tensors; this
-        call's are added.
+        Bounds of stretches from earlier calls, to which this call adds its own.
     sets : int
         Most down-sets of a stretch.
 
@@ -65,8 +71,8 @@ def stretches_bound(
     border = problem.outputs[order[span.start - 1]] if span.start else ()
     known: dict[tuple[int, int], int] = {}
     best, spent = 0, 0
-    for share, lengths in _STRETCHES:
-        for first in range(span.start, span.stop, lengths[-1] * _GRID):
+    for share, lengths in product(_SHARES, (_LONG, _SHORT)):
+        for first in range(span.start, span.stop, stride * _GRID):
             for length in lengths:
                 last = min(span.stop, first + length * _GRID)
                 if spent >= budget or best >= upper or limits.exhausted():
@@ -92,13 +98,13 @@ def stretches_bound(
                 result = downsets.least(
                     limits.share(0.3),
                     upper=upper,
-                    lower=values.get((inside, charged), 0),
+                    lower=values.get((share, inside, charged), 0),
                     budget=min(effort, budget - spent),
                     widest=300,
                 )
                 spent += result.states + 2 * downsets.count
                 bound = max(known.get((first, last), 0), min(upper, result.bound))
-                known[first, last] = values[inside, charged] = bound
+                known[first, last] = values[share, inside, charged] = bound
                 total = _partition(known)
                 if total > best:
                     best = min(upper, total)

@@ -8,10 +8,10 @@ other: those results are on chip and have no copy yet, whatever came before.
 from __future__ import annotations
 
 from mapper.schedule.neighbourhood import Window
-from mapper.schedule.part import part_of
+from mapper.schedule.part import Part, part_of
 from mapper.schedule.problem import Problem, Schedule, bits
 
-__all__ = ["cuts_of", "segment_at"]
+__all__ = ["cuts_of", "parts_between", "segment_at"]
 
 
 def cuts_of(problem: Problem) -> list[int]:
@@ -29,6 +29,33 @@ def cuts_of(problem: Problem) -> list[int]:
         if live <= set(problem.outputs[o]):
             cuts.append(t + 1)
     return cuts if cuts[-1] == n else [*cuts, n]
+
+
+def parts_between(problem: Problem, capacity: int) -> list[Part]:
+    """The parts between the cuts, their last results left to whoever comes next."""
+    order = tuple(problem.operators)
+    # Any topological order has the same operators between two cuts.
+    at = sorted(order, key=lambda o: (problem.ancestors[o].bit_count(), o))
+    cuts = cuts_of(problem)
+    parts, done = [], 0
+    for first, last in zip(cuts, cuts[1:], strict=False):
+        del first
+        if last < len(order):
+            final = next(o for o in at if problem.windows[o] == (last - 1, last))
+            now = problem.ancestors[final] | 1 << final
+        else:
+            final, now = -1, (1 << len(order)) - 1
+        inside = bits(now & ~done)
+        given = [
+            a
+            for a in problem.tensors
+            if problem.producer[a] >= 0
+            and done >> problem.producer[a] & 1
+            and any(not done >> c & 1 for c in problem.consumers[a])
+        ]
+        parts.append(part_of(problem, capacity, inside, done=bits(done), resident=given))
+        done = now
+    return parts
 
 
 def segment_at(

@@ -183,6 +183,24 @@ class Downsets:
         self.unit, self.rate, self.where, self.width, self.table = unit, rate, where, width, table
         return self.bound_at_start()
 
+    def least_peak(self) -> tuple[int, list[int]]:
+        """Most live bytes of any step in the order in which they are fewest, and that order."""
+        peak, parent, move = kernels.least_peak(
+            self.count,
+            self.live,
+            self.first,
+            self.moves,
+            self.targets,
+            self.operands,
+            self.size,
+            self.load,
+        )
+        order, at = [], self.count - 1
+        while at:
+            order.append(int(move[at]))
+            at = int(parent[at])
+        return int(peak[-1]), order[::-1]
+
     def _rounded(self, bound: int) -> int:
         """The least bytes that a cost of at least `bound` stands for.
 

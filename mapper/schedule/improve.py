@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from mapper.schedule.bounds import stretches_bound
+from mapper.schedule.bounds import Stretch, stretches_bound
 from mapper.schedule.cuts import cuts_of, segment_at
 from mapper.schedule.downsets import Downsets, downsets_of
 from mapper.schedule.exact import model_size, solve_capacity
@@ -21,7 +21,7 @@ from mapper.schedule.solver import Limits, Progress
 
 __all__ = ["Best", "least_traffic"]
 
-STATES = 400_000  # search states for one unit of effort
+STATES = 2_000_000  # search states for one unit of effort
 _EXACT_SETS = 100_000
 # Larger models take longer to build than they are worth.
 _MODEL = 40_000
@@ -106,7 +106,7 @@ class _Segments:
         cuts = cuts_of(best.problem)
         self.spans = [range(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
         self.bounds = dict.fromkeys(self.spans, 0)
-        self.values: dict[range, dict[tuple[frozenset[int], frozenset[int]], int]] = {}
+        self.values: dict[range, dict[Stretch, int]] = {}
 
     def solve(self) -> None:
         costly = [s for s in self.spans if self._window(s).cost]
@@ -138,13 +138,13 @@ class _Segments:
             steps += [(0.5, partial(self._whole, span, coarse)) for coarse in whole]
             steps.append((0.3, partial(self._shorten, span, 10_000, 300)))
         else:
-            for sets, width, share, effort in (
-                (2_000, 100, 0.15, 400_000),
-                (10_000, 300, 0.4, 4_000_000),
-                (30_000, 1000, 0.5, 24_000_000),
+            for sets, width, share, stride, effort in (
+                (2_000, 100, 0.1, 4, 4_000_000),
+                (10_000, 300, 0.3, 2, 12_000_000),
+                (30_000, 1000, 0.5, 1, 50_000_000),
             ):
                 steps.append((share, partial(self._shorten, span, sets, width)))
-                steps.append((share, partial(self._stretches, span, effort)))
+                steps.append((2 * share, partial(self._stretches, span, stride, effort)))
         for fraction, step in steps:
             if not self._open(span, limits):
                 return
@@ -166,7 +166,9 @@ class _Segments:
         )
         self.best.offer(schedule)
 
-    def _stretches(self, span: range, effort: int, limits: Limits, budget: int) -> None:
+    def _stretches(
+        self, span: range, stride: int, effort: int, limits: Limits, budget: int
+    ) -> None:
         bound, _ = stretches_bound(
             self.best.problem,
             self.capacity,
@@ -174,6 +176,7 @@ class _Segments:
             span,
             limits,
             upper=self._window(span).cost,
+            stride=stride,
             effort=effort,
             budget=budget,
             values=self.values.setdefault(span, {}),

@@ -17,6 +17,7 @@ __all__ = [
     "fill_table",
     "heuristic",
     "index_states",
+    "least_peak",
     "live_sets",
     "prune",
 ]
@@ -192,6 +193,33 @@ def live_sets(sets: Array, count: int, made: Array, users: Array) -> Any:
                 else:
                     live[i, 1] |= _ONE << np.uint64(a - 64)
     return live
+
+
+@njit(cache=True, nogil=True)
+def least_peak(
+    count: int,
+    live: Array,
+    first: Array,
+    moves: Array,
+    targets: Array,
+    operands: Array,
+    size: Array,
+    load: Array,
+) -> Any:
+    """Least peak in which each down-set can be reached, and the set and move that it comes by."""
+    peak = np.full(count, np.int64(1 << 62), dtype=np.int64)
+    parent = np.full(count, -1, dtype=np.int64)
+    move = np.full(count, -1, dtype=np.int64)
+    peak[0] = 0
+    for i in range(count):
+        l0, l1 = live[i, 0], live[i, 1]
+        for e in range(first[i], first[i + 1]):
+            o, j = moves[e], targets[e]
+            others = _total(l0 & ~operands[o, 0], l1 & ~operands[o, 1], size)
+            value = max(peak[i], others + load[o])
+            if value < peak[j]:
+                peak[j], parent[j], move[j] = value, i, o
+    return peak, parent, move
 
 
 @njit(cache=True, nogil=True)

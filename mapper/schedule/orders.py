@@ -97,6 +97,11 @@ def least_peak(
     key = (problem, state_limit)
     if key not in _KNOWN:
         peak = _least_peak(problem, state_limit, limits or Limits())
+        if not peak.proven and state_limit is None and not (limits and limits.exhausted()):
+            # Imported late: most problems end above, without compiled code.
+            from mapper.schedule.peaks import peak_by_downsets
+
+            peak = peak_by_downsets(problem, peak, limits or Limits())
         if not peak.proven and limits is not None and limits.exhausted():
             return peak
         while len(_KNOWN) >= 8:

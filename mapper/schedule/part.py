@@ -9,7 +9,7 @@ from functools import cached_property
 
 from mapper.schedule.problem import Problem, bits
 
-__all__ = ["Contracted", "Part", "along", "contracted", "part_of"]
+__all__ = ["Contracted", "Part", "along", "contracted", "part_of", "repaired"]
 
 
 @dataclass(frozen=True)
@@ -251,20 +251,29 @@ def contracted(part: Part, heaviest: int, *, relaxed: bool = True) -> Contracted
 
 def along(part: Part, order: Sequence[int]) -> Part:
     """`part` with its operators forced into `order`, or the nearest that its wiring allows."""
+    before = list(part.before)
+    allowed = repaired(part, order)
+    for first, then in zip(allowed, allowed[1:], strict=False):
+        before[then] |= 1 << first
+    return replace(part, before=tuple(before))
+
+
+def repaired(part: Part, order: Sequence[int]) -> list[int]:
+    """`order` where the part's wiring allows it: an operator waits for those that it needs."""
     at = {o: t for t, o in enumerate(order)}
     left = list(part.before)
+    then: list[list[int]] = [[] for _ in left]
+    for o, mask in enumerate(left):
+        for p in bits(mask):
+            then[p].append(o)
     ready = [at[o] for o in order if not left[o]]
     heapq.heapify(ready)
-    before = list(part.before)
-    previous = -1
+    result = []
     while ready:
         o = order[heapq.heappop(ready)]
-        if previous >= 0:
-            before[o] |= 1 << previous
-        previous = o
-        for then in order:
-            if left[then] >> o & 1:
-                left[then] &= ~(1 << o)
-                if not left[then]:
-                    heapq.heappush(ready, at[then])
-    return replace(part, before=tuple(before))
+        result.append(o)
+        for q in then[o]:
+            left[q] &= ~(1 << o)
+            if not left[q]:
+                heapq.heappush(ready, at[q])
+    return result
