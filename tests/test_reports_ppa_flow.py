@@ -75,7 +75,7 @@ def test_refuses_libraries_that_cannot_be_used(tmp_path: Path) -> None:
         find_target(str(tmp_path / "bare.lib"))
 
 
-def _row(name: str, macs: float, *points: tuple[str, float, float]) -> Row:
+def _row(name: str, macs: float, *points: tuple[str, float, float], pes: int = 1) -> Row:
     def measurement(area: float, period: float) -> Measurement:
         return Measurement(
             area=area, sequential_area=0, cells=0, buffers=0, period=period,
@@ -83,7 +83,7 @@ def _row(name: str, macs: float, *points: tuple[str, float, float]) -> Row:
             through=None,
         )  # fmt: skip
 
-    design = Design(name, "pe", "", 32, macs, lambda: None)
+    design = Design(name, "pe", "", 32, macs, lambda: None, pes)
     design.__dict__["verilog"] = ""
     return Row(design, tuple(Point(r, 300, measurement(a, p)) for r, a, p in points))
 
@@ -92,6 +92,8 @@ def test_ratios_are_of_performance_per_area_each_at_its_best() -> None:
     baseline = _row("mac", 1, ("yosys", 100, 2.0), ("keep", 120, 1.5), ("no-booth", 50, 1.0))
     other = _row("fip", 2, ("yosys", 200, 0.5), ("keep", 150, 0.8))
     result = row_dict(other, baseline)
+    column = _row("fip", 2, ("yosys", 200, 0.5), pes=4)
+    assert row_dict(column, baseline)["relative"]["area"] == round(200 / 4 / 120, 4)
     assert result["best"]["recipe"] == "yosys"
     assert result["relative"] == {
         "area": round(200 / 120, 4),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -96,7 +95,19 @@ def ppa_command(
         jobs=jobs,
         gate_clock=clock_gating,
         fpga=ecp5,
-        command=" ".join(sys.argv[2:]),
+        command=" ".join(
+            f"--{option} {value}"
+            for option, value in (
+                ("level", level.value),
+                ("designs", designs),
+                ("library", library if library == NANGATE45 else Path(library).name),
+                ("delay", delay),
+                ("recipes", recipes),
+                ("widths", widths),
+                ("distribution", distribution),
+            )
+            if value
+        ),
     )
     if json_file is not None:
         require_writable(json_file)

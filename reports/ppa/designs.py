@@ -45,6 +45,8 @@ class Design:
         MACs per cycle of the whole unit; where it depends on the operands, as counted for them.
     create : callable
         Makes the component.
+    pes : int
+        PEs in the unit, for the area of one; 1 for an engine, which is compared whole.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Design:
     bits: int
     macs: float
     create: Callable[[], Any]
+    pes: int = 1
 
     @property
     def top(self) -> str:
@@ -127,7 +130,8 @@ def _design(name: str, level: Level, bits: int, distribution: Distribution) -> D
     kind, options, about = _VARIANTS[name]
     pe: ProcessingElement = PES[kind](accumulator_bits=bits, **options)
     if level == "pe":
-        return Design(name, level, about, bits, _pe_rate(pe, distribution), pe.standalone)
+        pes = pe.standalone_cells if isinstance(pe, DigitElement) else 1
+        return Design(name, level, about, bits, _pe_rate(pe, distribution), pe.standalone, pes)
     size = ENGINE_SIZE
     return Design(
         name,

@@ -101,7 +101,8 @@ def _mapper(jobs: int) -> Iterator[Callable[..., Iterator[Any]]]:
 def row_dict(row: Row, baseline: Row) -> dict[str, Any]:
     """A row with its ratios to the baseline, for the JSON.
 
-    The ratios are of performance per area: MACs per second and um2, over those of the baseline.
+    The ratios are of performance per area, MACs per second and um2, over those of the baseline; of
+    the area of one PE; and of the period.
     ``best``: each at its best recipe and delay target; ``same_recipe``: both with Yosys' own
     scripts; ``wires``: the best points, timed with the library's wire load model.
     """
@@ -113,12 +114,13 @@ def row_dict(row: Row, baseline: Row) -> dict[str, Any]:
         "name": row.design.name,
         "about": row.design.about,
         "bits": row.design.bits,
+        "pes": row.design.pes,
         "macs_per_cycle": round(row.design.macs, 4),
         "verilog_sha256": hashlib.sha256(row.design.verilog.encode()).hexdigest(),
         "best": {"recipe": best.recipe, "delay_ps": best.delay_ps, **asdict(own)},
         "gmacs_per_mm2": round(1e6 / row.score(best), 1),
         "relative": {
-            "area": round(own.area / theirs.area, 4),
+            "area": round(own.area / row.design.pes / theirs.area, 4),
             "period": round(own.period / theirs.period, 4),
             "best": round(baseline.score(reference) / row.score(best), 4),
             "same_recipe": _same_recipe(row, baseline),

@@ -73,12 +73,4 @@ CLAIMS = (
         "performance per area",
         2.7,
     ),
-    Claim(
-        "half the multiplications (Pogue and Nicolici, 2024), plain accumulator",
-        "abstract",
-        "pe",
-        "ffip-plain",
-        "performance per area",
-        2.0,
-    ),
 )

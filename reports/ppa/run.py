@@ -19,6 +19,9 @@ _SEED = 1
 _REDUCTION = 256
 _REDUCTIONS = 4096
 _MAIN_BITS = 32
+_ENGINES = ("mac", "opt1", "ffip")
+"""Engines of a report in which none is named."""
+_ENGINE_RECIPES = ("yosys", "keep")
 _SWEPT = ("mac", "mac-merged", "opt1", "opt1-extended", "ffip")
 """Designs of the sweep of accumulator widths: the pairs of digit PEs have widths of their own."""
 
@@ -76,7 +79,7 @@ def run(
     result: dict[str, Any] = {
         "schema": 1,
         "command": request.command,
-        "made_with": {"bitweft": f"bitweft {metadata.version('bitweft')}", **tool_versions()},
+        "made_with": {"bitweft": f"bitweft {metadata.version('bitweft')}", **_tools()},
         "library": {
             "name": target.library.name,
             "stem": target.name.removesuffix(".lib").lower(),
@@ -102,6 +105,13 @@ def run(
     return result
 
 
+def _tools() -> dict[str, str]:
+    """Versions, without what Yosys says of its compiler."""
+    tools = dict(tool_versions())
+    head, _, rest = tools["yosys"].partition(",")
+    return {**tools, "yosys": f"{head})" if rest else head}
+
+
 def _level(
     request: Request,
     level: Level,
@@ -110,13 +120,20 @@ def _level(
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
     gate = request.gate_clock and level == "engine"
-    designs = find_designs(request.designs, level, _MAIN_BITS, distribution)
+    designs = find_designs(
+        request.designs or (_ENGINES if level == "engine" else ()), level, _MAIN_BITS, distribution
+    )
     # The flattered baseline is a figure for the table of PEs only.
-    recipes = (*request.recipes, *((FLATTERED,) if level == "pe" else ()))
+    recipes = (*request.recipes, FLATTERED)
+    delays = request.delays
+    if level == "engine":
+        # Minutes per run: one target, and the recipes that can be the best of a large design.
+        recipes = tuple(r for r in request.recipes if r in _ENGINE_RECIPES) or request.recipes
+        delays = (min(request.delays),)
     rows = explore(
         designs,
         target,
-        delays=request.delays,
+        delays=delays,
         recipes=recipes,
         jobs=request.jobs,
         gate_clock=gate,

@@ -77,8 +77,9 @@ def _ratios(result: Result, level: str) -> Section:
             (
                 row["name"],
                 row["about"],
-                f"{best['area']:,.0f}",
-                f"{best['sequential_area']:,.0f}",
+                str(row["pes"]),
+                f"{best['area'] / row['pes']:,.0f}",
+                f"{best['sequential_area'] / row['pes']:,.0f}",
                 f"{best['period']:.3f}",
                 f"{best['period_wires']:.3f}",
                 str(best["gates"]),
@@ -98,6 +99,13 @@ def _ratios(result: Result, level: str) -> Section:
         "Yosys' own scripts; the best points with the library's wire load model."
     )
     if level == "pe":
+        text += (
+            " The pairs of digit PEs (opt2 to opt4e) hold one bit weight of 256 products and are "
+            "narrower; the adders that shift and add them up, one for four PEs, and operand buffers "
+            "are outside, as are the one addition per sum of carry-save PEs and the corrections of "
+            "fip and ffip. A PE that is listed with others shares its encoders with them, and its "
+            "share is in its area."
+        )
         flattered = content["no_booth"]
         text += (
             " With Yosys' default multiplier, which is no Booth multiplier, the baseline would be "
@@ -108,7 +116,7 @@ def _ratios(result: Result, level: str) -> Section:
     else:
         text += (
             " An engine is the whole array with input skew, drain, resolve adders, alignment and "
-            "result queue. Modules that occur more than once are mapped once; the netlist is "
+            "result queue, at the shortest delay target. Modules that occur more than once are mapped once; the netlist is "
             "flattened for timing, and nets that are too heavy for their driver get buffer trees, "
             f"which are in the area. Clock gating: {'on' if content['gate_clock'] else 'off'}. Digit "
             "arrays are not here: their operand buffers are memories, which the library has not."
@@ -304,7 +312,7 @@ def _published(result: Result) -> Section | None:
         "All relative to a MAC. Theirs are quoted: the paper is Wu et al., HPCA 2025 (arXiv "
         "2503.06342), 28 nm; RTL reports are those in the authors' repository, 32 nm educational "
         "library, Design Compiler with retiming and wire load, best points that met timing (the "
-        "ratios are our arithmetic). Pogue and Nicolici: IEEE Trans. Computers 73(2), 2024. Another "
+        "ratios are our arithmetic). Another "
         "process, other tools and another baseline: agreement in direction is what can be expected.",
         Table(("Their design", "source", "quantity", "theirs", "ours", ""), rows),
     )
