@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test place lint format clean
 .DELETE_ON_ERROR:
 
 # One spec, three jobs, end to end; the page is build/demo/index.html.
@@ -13,6 +13,10 @@ demo: .venv/.demo
 # The README's test command.
 test: .venv/.dev
 	$(BIN)/pytest -n auto --dist worksteal
+
+# The smallest accelerator on an ECP5: reports/results/place-tiny.md.
+place: .venv/.place
+	$(BIN)/python -m reports.place
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
@@ -43,3 +47,7 @@ clean:
 .venv/.dev: .venv/bin/python pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ .venv/.demo
+
+.venv/.place: .venv/bin/python pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[place]'
+	touch $@

