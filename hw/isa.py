@@ -3,7 +3,7 @@
 An instruction is 64 bytes. Three units run their instructions in program order and side by side:
 *load* (memory to chip), *execute* and *store* (chip to memory). An instruction may start when each
 unit has finished as many instructions as its `after_*` fields say, counted from the start of the
-program: these are its dependency tokens.
+program, modulo 2**16 (see `hw.tokens`): these are its dependency tokens.
 
 Addresses on chip are in words, a word being as wide as the memory bus; the word holds one byte per
 engine column. In memory they are bytes.

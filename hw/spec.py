@@ -68,7 +68,11 @@ class Engine(_Section):
 
 
 class Scratchpad(_Section):
-    """On-chip memory for activations, `bytes` in all, in `banks` equal banks."""
+    """On-chip memory for activations, `bytes` in all, in `banks` equal banks.
+
+    Banks follow one another in the address space. A load or store runs beside a computation if they
+    do not use the same port of the same bank.
+    """
 
     bytes: Bytes
     banks: int = Field(ge=1, le=64)

@@ -33,8 +33,9 @@ class Feeder(wiring.Component):
 
     A block is one word (`cols` channels) of each of `rows` pixels. While one block is streamed, one
     channel per cycle, the next is gathered, one word per cycle, so a block takes
-    ``max(rows, cols)`` cycles, and one more when both are 2: words take longer than a block to
-    arrive. Weight words are read in streaming order from `weight_base` on, once per tile.
+    ``max(rows, cols)`` cycles; or half of ``rows + cols + READ_LATENCY - early_release(rows, cols)``
+    where that is more (2 × 2, or one or two rows more than columns), since there are two banks.
+    Weight words are read in streaming order from `weight_base` on, once per tile.
 
     Members
     -------
