@@ -17,7 +17,7 @@ from hw.engine.catalogue import create_array
 from hw.operand import Operand
 from hw.pe.base import ProcessingElement
 from hw.pe.carry_save import CarrySave
-from hw.pe.fast_inner import FastInner, FreePipeline
+from hw.pe.fast_inner import FreePipeline
 from hw.pe.mac import Mac
 from hw.pe.sparse_digit import Opt4c, Opt4e
 from hw.registry import AnyPE
@@ -143,12 +143,6 @@ def suite() -> list[Bench]:
         ),
         Bench(f"{array}[opt1-8x8]", CarrySave(), 8, 8),
         Bench(f"{array}[ffip-3x5-uint8-int8]", FreePipeline(activation=u8), 3, 5),
-        Bench(
-            f"{array}[fip-plain-3x2-uint4-int4-16bit]",
-            FastInner(carry_save=False, activation=u4, weight=s4, accumulator_bits=16),
-            3,
-            2,
-        ),
         Bench("digit_array[opt4c-3x5]", Opt4c(segment=16), 3, 5),
         Bench(
             "digit_array[opt4e-2x3-uint8-int4]",

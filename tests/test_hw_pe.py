@@ -9,7 +9,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw.operand import Operand
-from hw.pe.base import CellElement, accumulator_bits_for
+from hw.pe.base import CellElement, ProcessingElement, accumulator_bits_for
 from hw.pe.carry_save import CarrySave
 from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
@@ -20,19 +20,21 @@ from sim.runner.native import NativeEngine
 
 U8 = Operand(8, False)
 
-FORMS: list[CellElement] = [
+CELLS: list[CellElement] = [
     Mac(),
     CarrySave(),
     CarrySave(sign_extension=True),
     CarrySave(activation=U8),
     CarrySave(activation=U8, weight=U8, accumulator_bits=20),
-    FastInner(carry_save=False, activation=U8),
     FreePipeline(),
 ]
+FORMS: list[ProcessingElement] = [*CELLS, Opt4e()]
+# One result, with the longest pass of each bit weight and what lies between passes.
+CYCLES = 60
 
 
 @pytest.mark.parametrize("pe", FORMS, ids=repr)
-def test_every_product_and_a_sum_of_all(pe: CellElement) -> None:
+def test_every_product_and_a_sum_of_all(pe: ProcessingElement) -> None:
     a, b = (
         grid.reshape(-1, 1).astype(np.int64)
         for grid in np.meshgrid(
@@ -42,15 +44,15 @@ def test_every_product_and_a_sum_of_all(pe: CellElement) -> None:
     )
     assert len(a) == 65536
     engine = NativeEngine(pe, rows=1, cols=1)
-    single = engine.run(a, b, [1] * len(a), limit=200_000)
+    single = engine.run(a, b, [1] * len(a), limit=CYCLES * 65536)
     assert np.array_equal(single.values, wrap(a * b, pe.accumulator_bits))
 
     # One reduction over all pairs, in an order that mixes signs, and one over each of 256 runs.
     order = np.random.default_rng(5).permutation(len(a))
     a, b = a[order], b[order]
-    whole = engine.run(a, b, [65536], limit=200_000)
+    whole = engine.run(a, b, [65536], limit=CYCLES * 65536)
     assert whole.values.tolist() == [[int(wrap((a * b).sum(), pe.accumulator_bits))]]
-    runs = engine.run(a, b, [256] * 256, limit=200_000)
+    runs = engine.run(a, b, [256] * 256, limit=CYCLES * 65536)
     sums = (a * b).reshape(256, 256).sum(axis=1, keepdims=True)
     assert np.array_equal(runs.values, wrap(sums, pe.accumulator_bits))
 
@@ -102,7 +104,7 @@ def test_registry_knows_each_kind_by_name() -> None:
     }
 
 
-@pytest.mark.parametrize("pe", FORMS[:3], ids=repr)
+@pytest.mark.parametrize("pe", CELLS[:3], ids=repr)
 def test_standalone_is_the_cell_behind_one_register(pe: CellElement) -> None:
     dut = pe.standalone()
     rng = np.random.default_rng(3)

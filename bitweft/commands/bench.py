@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
@@ -15,11 +16,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bitweft import bench_pack, bench_random
+from bitweft import bench_pack, bench_proofs, bench_random
 from bitweft.bench import CASES, Case, markdown, run_case, versions
 from bitweft.bench_random import KINDS, Accelerated, configurations, run_random
 from hw.errors import InputError
 from hw.files import require_writable, staged_directory
+from tb.formal.catalogue import Proof
 
 
 class Suite(StrEnum):
@@ -28,6 +30,7 @@ class Suite(StrEnum):
     NETWORKS = "networks"
     RANDOM = "random"
     PACK = "pack"
+    PROOFS = "proofs"
 
 
 def bench_command(
@@ -36,7 +39,8 @@ def bench_command(
         Path, typer.Option("-o", "--output", help="Folder for SUITE.json and SUITE.md.")
     ] = Path("reports/results"),
     pattern: Annotated[
-        str, typer.Option("--filter", metavar="RE", help="Networks: cases whose name it finds.")
+        str,
+        typer.Option("--filter", metavar="RE", help="Networks, proofs: those whose name it finds."),
     ] = "",
     programs: Annotated[int, typer.Option(min=0, help="Random: programs.")] = 500,
     networks: Annotated[int, typer.Option(min=0, help="Random: networks.")] = 500,
@@ -65,7 +69,8 @@ def bench_command(
 
     `networks` runs whole networks; the large ones take minutes each, most of it for compiling the
     hardware once. `random` runs random programs and small networks under random stalls of the
-    memory, and random faults. `pack` packs buffers of fixed lifetimes. Ends with exit status 1
+    memory, and random faults. `pack` packs buffers of fixed lifetimes. `proofs` proves what the
+    PEs and streams do, and injects faults that must break the proofs. Ends with exit status 1
     when a value, a byte, a cycle or an error code differs, a packing is wrong, or a file of
     `--instances` is not packed.
 
@@ -80,6 +85,8 @@ def bench_command(
     elif suite is Suite.PACK:
         files = bench_pack.folder_of(instances) if instances is not None else []
         run = partial(_pack, files, bench_pack.drawn(drawn), seeds, time_limit, console)
+    elif suite is Suite.PROOFS:
+        run = partial(_proofs, bench_proofs.chosen(pattern), console)
     else:
         counts = dict(zip(KINDS, (programs, networks, faults), strict=True))
         run = partial(_random, counts, configurations(specs or []), seed, console)
@@ -97,6 +104,8 @@ def bench_command(
 def _agrees(suite: Suite, content: dict[str, Any]) -> bool:
     if suite is Suite.NETWORKS:
         return all(result["agrees"] for result in content["results"])
+    if suite is Suite.PROOFS:
+        return bench_proofs.agrees(content["results"])
     if suite is Suite.PACK:
         return all(
             not r["wrong"] and (r["drawn"] or r["status"] == "packed") for r in content["results"]
@@ -118,6 +127,21 @@ def _cases(pattern: str) -> list[Case]:
             f"--filter must find a case, not none with {pattern!r}; cases are {names}."
         )
     return cases
+
+
+def _proofs(selected: Sequence[Proof], console: Console) -> tuple[dict[str, Any], str]:
+    def show(result: dict[str, Any]) -> None:
+        verdict = "proved" if result["proved"] else "[red]NOT PROVED[/]"
+        line = f"{escape(result['proof'])}: {verdict} in {result['seconds']} s"
+        if "faults" in result:
+            found = result["faults"] - len(result["survivors"])
+            line = f"{escape(result['proof'])}: {found} of {result['faults']} faults found"
+        console.print(line)
+
+    results = bench_proofs.run_proofs(selected, jobs=os.cpu_count() or 1, progress=show)
+    versions_of_proofs = bench_proofs.made_with()
+    content = {"made_with": versions_of_proofs, "results": results}
+    return content, bench_proofs.markdown(results, versions_of_proofs)
 
 
 def _networks(cases: Sequence[Case], console: Console) -> tuple[dict[str, Any], str]:

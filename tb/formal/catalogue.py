@@ -23,6 +23,7 @@ from tb.formal.properties import (
     digits_represent,
     encoder_issues_once,
     engine_multiplies,
+    feeder_streams_in_order,
     output_adder_accumulates,
     queue_keeps_order,
 )
@@ -160,11 +161,16 @@ def _streams() -> Iterator[Proof]:
     for pe in (Opt4c(), Opt2()):
         label = f"encoder[group {pe.group}]"
         yield _solved(label, partial(encoder_issues_once, pe), "bounded", 10, faulted=pe.group > 1)
+    yield _solved(
+        "feeder[2x2]", partial(feeder_streams_in_order, rows=2, cols=2), "bounded", 12, faulted=True
+    )
+    yield _solved(
+        "feeder[1x2]", partial(feeder_streams_in_order, rows=1, cols=2), "bounded", 12, quick=False
+    )
     small: dict[str, Any] = {"activation": _I3, "weight": _I2}
     for pe, pause, depth, quick in (
         (Opt4c(segment=8, group=2, **small), 1, 8, True),
         (Opt4c(segment=8, group=4, **small), 0, 10, False),
-        (Opt2(segment=8, products=4, **small), 0, 7, False),
     ):
         yield _solved(
             f"column[{pe.kind}-{pe.lanes}x{pe.group}]",
@@ -181,8 +187,10 @@ def _streams() -> Iterator[Proof]:
         (Mac(**tiny), 2, 10, False),
         (CarrySave(**tiny), 1, 10, True),
         (FreePipeline(carry_save=False, **tiny), 1, 10, False),
-        (Opt4c(**digit, **tiny), 1, 14, False),
-        (Opt4c(**digit, **tiny), 2, 14, False),
+        (Opt4c(**digit, **tiny), 1, 16, True),
+        (Opt4c(**digit, **tiny), 2, 20, False),
+        (Opt2(segment=8, products=4, cells_per_adder=1, **tiny), 1, 16, False),
+        (Opt4e(segment=8, group=1, cells_per_adder=1, **tiny), 1, 16, False),
     ):
         yield _solved(
             f"engine[{_label(engine)}-{rows}x1]",

@@ -14,11 +14,14 @@ from amaranth.lib.wiring import In
 
 from hw.digits import BoothSelect, Recoding, select_digits
 from hw.engine.catalogue import create_array
+from hw.engine.feeder import Feeder
 from hw.engine.shift_add import SHIFT_ADD_LATENCY, ShiftAdd
+from hw.memory.scratchpad import READ_LATENCY
 from hw.operand import Operand
 from hw.pe.base import CellElement, ProcessingElement
 from hw.pe.digit_column import PAIRS_AFTER, DigitColumn, SparseEncoder
 from hw.pe.fast_inner import FastInner, FastInnerElement
+from hw.pe.mac import Mac
 from hw.pe.sparse_digit import DigitElement
 from hw.queue import TwoEntryQueue
 from tb.formal.solver import Property
@@ -30,6 +33,7 @@ __all__ = [
     "digits_represent",
     "encoder_issues_once",
     "engine_multiplies",
+    "feeder_streams_in_order",
     "output_adder_accumulates",
     "queue_keeps_order",
 ]
@@ -297,6 +301,81 @@ def engine_multiplies(pe: ProcessingElement, *, rows: int = 1, cols: int = 1) ->
                 (count != 0)
                 & (results.payload.c.as_value() == expected)
                 & (results.payload.last == (row == rows - 1))
+            )
+        ),
+    ]
+    return Property(m, ok, inputs, given)
+
+
+def feeder_streams_in_order(*, rows: int, cols: int) -> Property:
+    """Operand beats are the bytes of the words that were asked for, in order, under any stalls.
+
+    The scratchpad answers with a word that depends on the address, the weight memory with one that
+    depends on its address; what is asked for comes in whole blocks of `rows` words.
+    """
+    m = Module()
+    bits = 4
+    m.submodules.dut = dut = Feeder(Mac(), rows=rows, cols=cols, weight_address_bits=bits)
+    word, weight = Signal(8 * cols), Signal(8 * cols)
+    fixed = {"read_data": word, "weight_data": weight, "weight_base": Const(0, bits)}
+    inputs = _drive(m, dut, fixed={**fixed, "pad": Const(0x5A, 8)})
+
+    def bytes_of(address: Any, mark: int) -> Any:
+        return Cat(Cat(address[:bits], Const((mark + n) % 16, 4)) for n in range(cols))
+
+    answers = [Signal(8 * cols, name=f"answer_{n}") for n in range(READ_LATENCY)]
+    with m.If(dut.read_enable):
+        m.d.sync += answers[0].eq(bytes_of(dut.read_address, 1))
+    m.d.sync += [later.eq(early) for early, later in zip(answers, answers[1:], strict=False)]
+    m.d.comb += word.eq(answers[-1])
+    with m.If(dut.weight_enable):
+        m.d.sync += weight.eq(bytes_of(dut.weight_address, 9))
+
+    held = 6  # more than fit into its banks and registers
+    # What was asked for: the words of the blocks that have not been streamed yet.
+    read = dut.reads.payload
+    asked = dut.reads.valid & dut.reads.ready
+    row, count = Signal(range(max(2, rows))), Signal(range(8))
+    blocks = [Signal(rows * 8 * cols, name=f"block_{n}") for n in range(held)]
+    ends = Signal(held)
+    answer = Mux(read.inside, bytes_of(read.address, 1), Const(0x5A, 8).replicate(cols))
+    step, place = Signal(range(max(2, cols))), Signal(bits)
+    beat = dut.operands.valid & dut.operands.ready
+    finished = beat & (step == cols - 1)
+    with m.If(asked):
+        m.d.sync += row.eq(Mux(read.block_end, 0, row + 1))
+    m.d.sync += count.eq(count + (asked & read.block_end) - finished)
+    with m.If(finished):
+        m.d.sync += [blocks[n].eq(blocks[n + 1]) for n in range(held - 1)]
+        m.d.sync += ends.eq(ends >> 1)
+    at = count - finished
+    for n in range(held):
+        with m.If(asked & (at == n)):
+            kept = Mux(finished, blocks[n + 1] if n < held - 1 else 0, blocks[n])
+            grown = [
+                Mux(row == i, answer, kept[8 * cols * i : 8 * cols * (i + 1)]) for i in range(rows)
+            ]
+            m.d.sync += [blocks[n].eq(Cat(grown)), ends[n].eq(read.tile_end)]
+    last = (step == cols - 1) & ends[0]
+    with m.If(beat):
+        m.d.sync += step.eq(Mux(step == cols - 1, 0, step + 1))
+        m.d.sync += place.eq(Mux(last, 0, place + 1))
+    expected = Cat(blocks[0][8 * cols * i :].word_select(step, 8) for i in range(rows))
+    got = dut.operands.payload
+    ok, given = Signal(), Signal()
+    m.d.comb += [
+        given.eq(
+            (read.block_end == (row == rows - 1))
+            & (~read.tile_end | read.block_end)
+            & (read.address[bits:] == 0)
+        ),
+        ok.eq(
+            ~dut.operands.valid
+            | (
+                (count != 0)
+                & (got.a.as_value() == expected)
+                & (got.b.as_value() == bytes_of(place, 9))
+                & (got.last == last)
             )
         ),
     ]
