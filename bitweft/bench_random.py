@@ -166,7 +166,8 @@ def markdown(content: Mapping[str, Any]) -> str:
         (
             "Made by `bitweft bench random`. A program's memory is compared byte by byte with the "
             "functional simulator's, a network's tensors with the integer reference, the counters "
-            "of bytes with program or plan. The memory has a random latency and bandwidth; in two "
+            "of bytes with program or plan. Half of the programs overlap loads, computations and "
+            "stores as far as the tokens that the mapper gives them allow. The memory has a random latency and bandwidth; in two "
             "cases of three it stalls at random, in the others the cycles are compared with the "
             "timing model, too. Networks are planned by the mapper; in every third the operators "
             "have to run in patches where they can. A fault is an error on the bus, a reset in "

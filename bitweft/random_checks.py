@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from hw.control.dispatch import ErrorCode
 from hw.isa import Instruction, encode
 from hw.spec import Spec
 from mapper.budget import Budget, resolve_budget
+from mapper.hazards import with_tokens
 from mapper.lower import lower, network_graph, pack_tensor, unpack_tensor
 from mapper.mapping import map_graph
 from mapper.plan import Source
@@ -20,7 +21,14 @@ from sim.functional import Machine
 from sim.quantised_run import run as run_reference
 from sim.random_faults import MALFORMATIONS, fewest_bursts, malformed
 from sim.random_networks import deep_network, random_input, random_network, skipping_network
-from sim.random_programs import MEMORY_BYTES, PROGRAM, RandomProgram, random_program
+from sim.random_programs import (
+    MEMORY_BYTES,
+    PROGRAM,
+    RandomProgram,
+    fits_unordered,
+    random_program,
+    unordered_program,
+)
 from sim.runner.accelerator import MemoryModel, NativeAccelerator
 from sim.runner.library import SimulationError
 from sim.timing.program import program_timing
@@ -144,10 +152,19 @@ def _compare(
 
 
 def check_program(rng: np.random.Generator, spec: Spec) -> Check:
-    """A random program: memory, bytes and, without stalls, cycles."""
+    """A random program: memory, bytes and, without stalls, cycles.
+
+    Half of them are ones whose units run side by side, with the tokens that the mapper gives them,
+    where the accelerator's memories hold such programs.
+    """
     check, memory = Check(), _conditions(rng, MEMORY_BYTES)
+    if rng.random() < 0.5 and fits_unordered(spec):
+        case = unordered_program(rng, spec)
+        case = replace(case, instructions=with_tokens(case.instructions, spec))
+    else:
+        case = random_program(rng, spec)
     with NativeAccelerator(spec, memory) as accelerator:
-        _good_program(accelerator, check, random_program(rng, spec), spec, memory)
+        _good_program(accelerator, check, case, spec, memory)
     return check
 
 
@@ -207,8 +224,11 @@ def _put(
 
 def fault_of(number: int) -> str:
     """Every third case is an error on the bus, a reset in mid-run, and a malformed program."""
-    names = ("a bus error", "a reset", tuple(MALFORMATIONS)[number // 3 % len(MALFORMATIONS)])
-    return names[number % 3]
+    turn = number // 3
+    # Each round begins with another one, so that accelerators in turn all get all of them.
+    kinds = tuple(MALFORMATIONS)
+    bad = kinds[(turn + turn // len(kinds)) % len(kinds)]
+    return ("a bus error", "a reset", bad)[number % 3]
 
 
 def check_fault(rng: np.random.Generator, spec: Spec, number: int) -> Check:

@@ -17,6 +17,7 @@ __all__ = [
     "PROGRAM",
     "RandomProgram",
     "conflict",
+    "fits_unordered",
     "one_after_another",
     "random_program",
     "unordered_program",
@@ -102,6 +103,14 @@ def random_program(rng: np.random.Generator, spec: Spec) -> RandomProgram:
             program.append(Store(memory=home, local=result, words=words, after_execute=n + 1))
             stores += 1
     return RandomProgram([*program, End()], memory)
+
+
+def fits_unordered(spec: Spec) -> bool:
+    """Whether the memories of a machine hold an `unordered_program`."""
+    word = spec.word_bytes
+    bank = spec.scratchpad.bytes // word // spec.scratchpad.banks
+    room = bank >= 300 if spec.scratchpad.banks > 1 else bank >= 500
+    return room and _BLOCKS + spec.weight_buffer.bytes <= MEMORY_BYTES
 
 
 def unordered_program(rng: np.random.Generator, spec: Spec) -> RandomProgram:

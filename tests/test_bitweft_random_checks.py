@@ -50,6 +50,9 @@ def test_programs_networks_and_faults_agree() -> None:
 
 def test_every_fault_has_its_turn() -> None:
     assert {fault_of(n) for n in range(EACH_FAULT)} == {"a bus error", "a reset", *MALFORMATIONS}
+    # Also on each of four accelerators that take turns.
+    for start in range(4):
+        assert {fault_of(n) for n in range(start, 600, 4)} >= set(MALFORMATIONS)
 
 
 def test_a_cycle_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
