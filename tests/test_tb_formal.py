@@ -30,6 +30,7 @@ FAULTED = {
     "encoder[group 4]": 9,
     "column[opt4c-1x2]": 40,
     "queue": 4,
+    "feeder[2x1]": 40,
 }
 
 

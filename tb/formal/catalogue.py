@@ -161,12 +161,15 @@ def _streams() -> Iterator[Proof]:
     for pe in (Opt4c(), Opt2()):
         label = f"encoder[group {pe.group}]"
         yield _solved(label, partial(encoder_issues_once, pe), "bounded", 10, faulted=pe.group > 1)
-    yield _solved(
-        "feeder[2x2]", partial(feeder_streams_in_order, rows=2, cols=2), "bounded", 12, faulted=True
-    )
-    yield _solved(
-        "feeder[1x2]", partial(feeder_streams_in_order, rows=1, cols=2), "bounded", 12, quick=False
-    )
+    for rows, cols, quick in ((2, 1, True), (3, 2, False), (1, 2, False), (2, 2, False)):
+        yield _solved(
+            f"feeder[{rows}x{cols}]",
+            partial(feeder_streams_in_order, rows=rows, cols=cols),
+            "bounded",
+            12,
+            quick=quick,
+            faulted=quick,
+        )
     small: dict[str, Any] = {"activation": _I3, "weight": _I2}
     for pe, pause, depth, quick in (
         (Opt4c(segment=8, group=2, **small), 1, 8, True),
