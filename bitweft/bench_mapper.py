@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import tempfile
 import time
@@ -80,7 +81,7 @@ def run_case(
         cpu = time.process_time()
         plan = map_graph(graph, budget, source, may_split=False, limits=limits)
         assert plan.plan is not None, "no budget is below the largest operator"
-        broken = check_plan(plan.plan.to_json())
+        broken = check_plan(json.loads(plan.plan.text()))
         results.append(
             {
                 "case": case.name,

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bitweft import bench_pack, bench_proofs, bench_random
+from bitweft import bench_mapper, bench_pack, bench_proofs, bench_random
 from bitweft.bench import CASES, Case, markdown, run_case, versions
 from bitweft.bench_random import KINDS, Accelerated, configurations, run_random
 from hw.errors import InputError
@@ -31,6 +31,7 @@ class Suite(StrEnum):
     RANDOM = "random"
     PACK = "pack"
     PROOFS = "proofs"
+    MAPPER = "mapper"
 
 
 def bench_command(
@@ -40,12 +41,16 @@ def bench_command(
     ] = Path("reports/results"),
     pattern: Annotated[
         str,
-        typer.Option("--filter", metavar="RE", help="Networks, proofs: those whose name it finds."),
+        typer.Option(
+            "--filter", metavar="RE", help="Networks, proofs, mapper: whose name it finds."
+        ),
     ] = "",
     programs: Annotated[int, typer.Option(min=0, help="Random: programs.")] = 500,
     networks: Annotated[int, typer.Option(min=0, help="Random: networks.")] = 500,
     faults: Annotated[int, typer.Option(min=0, help="Random: faults.")] = 300,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random: of everything.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Random, mapper: of everything.")
+    ] = 1,
     specs: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,7 +65,7 @@ def bench_command(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Pack: seeds 0, 1, ... of each file.")] = 10,
     drawn: Annotated[int, typer.Option(min=0, help="Pack: drawn instances of each kind.")] = 1,
-    time_limit: Annotated[float, typer.Option(min=0, help="Pack: seconds of each.")] = 10.0,
+    time_limit: Annotated[float, typer.Option(min=0, help="Pack, mapper: seconds of each.")] = 10.0,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the results for machines here too.")
     ] = None,
@@ -70,9 +75,9 @@ def bench_command(
     `networks` runs whole networks; the large ones take minutes each, most of it for compiling the
     hardware once. `random` runs random programs and small networks under random stalls of the
     memory, and random faults. `pack` packs buffers of fixed lifetimes. `proofs` proves what the
-    PEs and streams do, and injects faults that must break the proofs. Ends with exit status 1
-    when a value, a byte, a cycle or an error code differs, a packing is wrong, or a file of
-    `--instances` is not packed.
+    PEs and streams do, and injects faults that must break the proofs. `mapper` maps every network
+    at MR, MH and MP beside the baselines. Ends with exit status 1 when a value, a byte, a cycle or
+    an error code differs, a packing or a plan is wrong, or a file of `--instances` is not packed.
 
     Example: bitweft bench networks --filter 'tiny' -o results/
     """
@@ -81,10 +86,12 @@ def bench_command(
     console = Console()
     run: Callable[[], tuple[dict[str, Any], str]]
     if suite is Suite.NETWORKS:
-        run = partial(_networks, _cases(pattern), console)
+        run = partial(_networks, _cases(pattern, CASES), console)
     elif suite is Suite.PACK:
         files = bench_pack.folder_of(instances) if instances is not None else []
         run = partial(_pack, files, bench_pack.drawn(drawn), seeds, time_limit, console)
+    elif suite is Suite.MAPPER:
+        run = partial(_mapper, _cases(pattern, bench_mapper.CASES), time_limit, seed, console)
     elif suite is Suite.PROOFS:
         run = partial(_proofs, bench_proofs.chosen(pattern), console)
     else:
@@ -104,6 +111,8 @@ def bench_command(
 def _agrees(suite: Suite, content: dict[str, Any]) -> bool:
     if suite is Suite.NETWORKS:
         return all(result["agrees"] for result in content["results"])
+    if suite is Suite.MAPPER:
+        return all(result["checked"] for result in content["results"])
     if suite is Suite.PROOFS:
         return bench_proofs.agrees(content["results"])
     if suite is Suite.PACK:
@@ -113,20 +122,46 @@ def _agrees(suite: Suite, content: dict[str, Any]) -> bool:
     return not content["mismatches"]
 
 
-def _cases(pattern: str) -> list[Case]:
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+C = TypeVar("C", bound=_Named)
+
+
+def _cases(pattern: str, among: Sequence[C]) -> list[C]:
     try:
         expression = re.compile(pattern)
     except re.error as error:
         raise InputError(
             f"--filter must be a regular expression, not {pattern!r} ({error})."
         ) from error
-    cases = [case for case in CASES if expression.search(case.name)]
+    cases = [case for case in among if expression.search(case.name)]
     if not cases:
-        names = "; ".join(case.name for case in CASES)
+        names = "; ".join(case.name for case in among)
         raise InputError(
             f"--filter must find a case, not none with {pattern!r}; cases are {names}."
         )
     return cases
+
+
+def _mapper(
+    cases: Sequence[bench_mapper.Case], seconds: float, seed: int, console: Console
+) -> tuple[dict[str, Any], str]:
+    results: list[dict[str, Any]] = []
+    for case in cases:
+        with console.status(escape(case.name)) as status:
+            found = bench_mapper.run_case(case, seconds, seed, lambda s: status.update(escape(s)))
+        results += found
+        for r in found:
+            verdict = "" if r["checked"] else ", [red]REFUSED BY THE CHECKER[/]"
+            console.print(
+                f"{escape(r['case'])} at {r['budget']}: {r['objective_bytes']:,} B, {r['status']}, "
+                f"gap {100 * r['gap']:.1f} %, {r['seconds']} s{verdict}"
+            )
+    made = bench_mapper.versions(seconds, seed)
+    return {"made_with": made, "results": results}, bench_mapper.markdown(results, made)
 
 
 def _proofs(selected: Sequence[Proof], console: Console) -> tuple[dict[str, Any], str]:

@@ -20,7 +20,7 @@ __all__ = ["Stretch", "stretches_bound"]
 # Chains of at most this share of the capacity are made one: the more, the longer the stretches.
 _SHARES = (2, 8)
 # In grid units: of the long ones the longest whose down-sets can be counted, then the short one.
-_LONG, _SHORT = (12, 10, 8, 6), (4, 3, 2)
+_LONG, _SHORT = (12, 10, 8, 7, 6, 5), (4, 3, 2)
 Stretch = tuple[int, frozenset[int], frozenset[int]]
 
 _GRID = 16  # operators: stretches begin and end at multiples

@@ -106,6 +106,8 @@ class _Segments:
         cuts = cuts_of(best.problem)
         self.spans = [range(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
         self.bounds = dict.fromkeys(self.spans, 0)
+        # The rest is for CP-SAT, where that has a chance.
+        self.part = 0.7 if model_size(best.problem) <= _MODEL else 1.0
         self.values: dict[range, dict[Stretch, int]] = {}
 
     def solve(self) -> None:
@@ -113,7 +115,9 @@ class _Segments:
         for turn, span in enumerate(costly):
             if self.limits.exhausted():
                 return
-            limits = self.limits.share(0.7 if turn + 1 == len(costly) else 1 / (len(costly) - turn))
+            limits = self.limits.share(
+                self.part if turn + 1 == len(costly) else 1 / (len(costly) - turn)
+            )
             self._segment(span, limits, int(limits.effort * STATES))
 
     def _window(self, span: range) -> Window:
@@ -138,13 +142,13 @@ class _Segments:
             steps += [(0.5, partial(self._whole, span, coarse)) for coarse in whole]
             steps.append((0.3, partial(self._shorten, span, 10_000, 300)))
         else:
-            for sets, width, share, stride, effort in (
-                (2_000, 100, 0.1, 4, 4_000_000),
-                (10_000, 300, 0.3, 2, 12_000_000),
-                (30_000, 1000, 0.5, 1, 50_000_000),
+            for sets, width, share, stride, effort, counted in (
+                (2_000, 100, 0.1, 4, 4_000_000, 100_000),
+                (10_000, 300, 0.3, 4, 12_000_000, 300_000),
+                (30_000, 1000, 0.5, 1, 50_000_000, 400_000),
             ):
                 steps.append((share, partial(self._shorten, span, sets, width)))
-                steps.append((2 * share, partial(self._stretches, span, stride, effort)))
+                steps.append((2 * share, partial(self._stretches, span, stride, effort, counted)))
         for fraction, step in steps:
             if not self._open(span, limits):
                 return
@@ -167,7 +171,7 @@ class _Segments:
         self.best.offer(schedule)
 
     def _stretches(
-        self, span: range, stride: int, effort: int, limits: Limits, budget: int
+        self, span: range, stride: int, effort: int, sets: int, limits: Limits, budget: int
     ) -> None:
         bound, _ = stretches_bound(
             self.best.problem,
@@ -178,6 +182,7 @@ class _Segments:
             upper=self._window(span).cost,
             stride=stride,
             effort=effort,
+            sets=sets,
             budget=budget,
             values=self.values.setdefault(span, {}),
             on_better=lambda b: self._raise(span, b),
