@@ -10,6 +10,7 @@ from amaranth import Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.adder import staged_add
 from hw.compress import Addend, compress
 from hw.pe.base import CellElement
 
@@ -39,7 +40,7 @@ class BorderSums(wiring.Component):
     constant : In(W)
         Added to the value; sampled two cycles after `last`.
     value : Out(W)
-        ``constant - offset`` minus a finished sum, three cycles after `last`; it holds for one
+        ``constant - offset`` minus a finished sum, four cycles after `last`; it holds for one
         cycle. The step biases of `pe` are in that sum.
     """
 
@@ -76,7 +77,7 @@ class BorderSums(wiring.Component):
         m = Module()
         layout, width = self._pe.accumulator, self._pe.accumulator_bits
         done = Signal(self._count)
-        taken, finished = Signal(layout, reset_less=True), Signal(width, reset_less=True)
+        taken = Signal(layout, reset_less=True)
         masked = []
         for n in range(self._count):
             m.submodules[f"cell_{n}"] = cell = self._pe.create()
@@ -95,6 +96,6 @@ class BorderSums(wiring.Component):
         pair = compress(m, [*map(Addend, words), Addend(self.constant)], width)
         with m.If(self.enable):
             m.d.sync += [done.eq(self.last), taken.eq(reduce(or_, masked))]
-            m.d.sync += finished.eq(pair[0] + pair[1])
+        finished = staged_add(m, *pair, enable=self.enable, stages=2)
         m.d.comb += self.value.eq(finished)
         return m

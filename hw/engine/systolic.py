@@ -18,7 +18,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -119,9 +119,9 @@ class ColumnEpilogue(wiring.Component):
         Minus the sum of the tile's step biases; taken when row 0 is done, passed on a cycle later.
         Present only where the PE has a step bias that the rows' part does not hold already.
     row, row_east : In(W), Out(W)
-        Minus the row's part of a result, a cycle after `done`; passed on a cycle later.
+        Minus the row's part of a result, two cycles after `done`; passed on a cycle later.
     column : In(W)
-        Minus the column's part, a cycle after row 0 is done.
+        Minus the column's part, two cycles after row 0 is done.
     valid : Out(1)
     value : Out(W)
     """
@@ -178,10 +178,10 @@ class ColumnEpilogue(wiring.Component):
                 m.d.sync += row.eq(self.row)
             row = self.row
             if pe.corrects_columns:
-                starts = Signal()
+                starts = Signal(2)
                 with m.If(self.enable):
-                    m.d.sync += starts.eq(self.done[0])
-                with m.If(self.enable & starts):
+                    m.d.sync += starts.eq(Cat(self.done[0], starts))
+                with m.If(self.enable & starts[1]):
                     m.d.sync += correction.eq(self.column)
         elif pe.step_bias:
             with m.If(self.enable & self.done[0]):

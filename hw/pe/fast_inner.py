@@ -36,7 +36,7 @@ __all__ = ["FastInner", "FastInnerCell", "FastInnerElement", "FreePipeline"]
 
 
 class FastInnerElement(CellElement):
-    """What both forms share. Latency 2 cycles, 2 MACs per cycle, resolve 4 cycles.
+    """What both forms share. Latency 2 cycles, 2 MACs per cycle, resolve 5 cycles.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class FastInnerElement(CellElement):
     beta: Literal["hardware", "bias"] = "hardware"
 
     latency: ClassVar[int] = 2
-    resolve_latency: ClassVar[int] = 4
+    resolve_latency: ClassVar[int] = 5
     k_granularity: ClassVar[int] = 2
 
     @property
@@ -110,15 +110,19 @@ class FastInnerElement(CellElement):
         self, m: Any, accumulator: Any, correction: Any, enable: Any, row: Any = None
     ) -> Any:
         w = self.accumulator_bits
+        # The row's part comes a cycle later, and the column's part another one.
+        early = Signal(self.accumulator, reset_less=True)
+        with m.If(enable):
+            m.d.sync += early.eq(accumulator)
         # Where one word is accumulated, the row's part completes a pair.
-        words = [Addend(accumulator[word]) for word in self.accumulator.members]
+        words = [Addend(early[word]) for word in self.accumulator.members]
         total, carry = compress(m, [*words, Addend(row)], w)
         late = Signal(data.StructLayout({"sum": w, "carry": w}), reset_less=True)
         with m.If(enable):
             m.d.sync += [late.sum.eq(total), late.carry.eq(carry)]
         words = [Addend(late.sum), Addend(late.carry), Addend(correction)]
         total, carry = compress(m, words, w)
-        return staged_add(m, total, carry, enable=enable, stages=self.resolve_latency - 1)
+        return staged_add(m, total, carry, enable=enable, stages=self.resolve_latency - 2)
 
 
 class FastInner(FastInnerElement):
