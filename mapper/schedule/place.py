@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mapper.pack import Buffer, pack
+from mapper.schedule.baselines import arena
 from mapper.schedule.constructive import place_along
 from mapper.schedule.greedy import belady
 from mapper.schedule.joint import solve_fixed, solve_joint
@@ -26,6 +27,7 @@ _PACK = 0.02  # share of the effort for one attempt
 _REPAIRS = 60  # ways to cut one more interval that are tried
 _TIGHTER = (64, 32, 16, 8)  # shares of the scratchpad that are left free to leave room for holes
 _STATES = 100_000
+_ARENAS = 4  # schedules that greedy-by-size places, cutting what does not fit
 
 
 def packed(problem: Problem, schedule: Schedule, capacity: int, limits: Limits) -> Placed | None:
@@ -95,8 +97,10 @@ def place(
         attempt(schedule, 5 * _PACK if not turn else _PACK)
         if best and cost() <= rank_of(problem, schedule):
             break
-    if not best:
+    if cost() > rank_of(problem, least):
+        # Quick ways that always end in a plan.
         best.append(place_along(problem, least.order, capacity))
+        best += [arena(problem, schedule, capacity) for schedule in ranked[:_ARENAS]]
     if done():
         return min(best, key=lambda p: rank_of(problem, p.schedule))
     for schedule in _cut_once(problem, least):
@@ -118,7 +122,7 @@ def place(
             budget=int(_STATES * limits.effort),
         )
         attempt(schedule)
-    best.append(place_along(problem, least.order, capacity))
+        best.append(arena(problem, schedule, capacity))
     if not done():
         joint = solve_joint(
             problem,

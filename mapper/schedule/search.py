@@ -97,7 +97,7 @@ def search(
     for order in orders.values():
         known.append(place_along(problem, order, capacity))
     starts = [*schedules, *(p.schedule for p in known)]
-    best = least_traffic(problem, capacity, starts, limits.share(0.88), on_progress)
+    best = least_traffic(problem, capacity, starts, limits.share(0.8), on_progress)
     tell("addresses", best.cost, best.bound)
     placed = place(
         problem,
