@@ -48,16 +48,22 @@ def staged_add(m: Any, x: Any, y: Any, *, enable: Any, stages: int) -> Any:
             share += 1  # the first stages take what is left over
         last = stage == stages - 1
         total = Signal(share + (not last), name=f"total_{stage}", reset_less=True)
-        before = Signal(len(done), name=f"done_{stage}", reset_less=True)
-        rest_x = Signal(len(x) - share, name=f"rest_x_{stage}", reset_less=True)
-        rest_y = Signal(len(x) - share, name=f"rest_y_{stage}", reset_less=True)
+        before, rest_x, rest_y = (
+            _kept(m, word, enable, f"{name}_{stage}")
+            for name, word in (("done", done), ("rest_x", x[share:]), ("rest_y", y[share:]))
+        )
         with m.If(enable):
-            m.d.sync += [
-                total.eq(x[:share] + y[:share] + carry),
-                before.eq(done),
-                rest_x.eq(x[share:]),
-                rest_y.eq(y[share:]),
-            ]
+            m.d.sync += total.eq(x[:share] + y[:share] + carry)
         done, carry = Cat(before, total[:share]), total[share:]
         x, y = rest_x, rest_y
     return done
+
+
+def _kept(m: Any, word: Any, enable: Any, name: str) -> Any:
+    """`word` an enabled cycle later; nothing of nothing, for Verilog has no empty words."""
+    if not len(word):
+        return word
+    register = Signal(len(word), name=name, reset_less=True)
+    with m.If(enable):
+        m.d.sync += register.eq(word)
+    return register
