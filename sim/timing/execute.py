@@ -14,7 +14,7 @@ from hw.post import POST_LATENCY
 from hw.spec import Spec
 from sim.timing.systolic import SystolicTiming
 
-__all__ = ["READ_AHEAD", "ComputeTiming", "compute_timing"]
+__all__ = ["READ_AHEAD", "ComputeTiming", "compute_timing", "operand_cycles"]
 
 READ_AHEAD = PARAMETER_WORDS - 1
 """Cycles from the first read of an instruction's parameters to its acceptance, at the earliest."""
@@ -56,6 +56,17 @@ def compute_timing(instruction: Compute, spec: Spec) -> ComputeTiming:
     beat, leave = _last_beat(tiles, taps * instruction.words, rows, cols)
     cycles = _START + beat + _drain(spec.pe, rows, spec.engine.cols) + _FINISH + 1
     return ComputeTiming(cycles, _START + leave + 1)
+
+
+def operand_cycles(instruction: Compute, spec: Spec) -> int:
+    """Those of its cycles in which operands enter: an element of K of a tile, or one tap.
+
+    The rest is start, gathering of words for the array where it is no faster, and drain.
+    """
+    taps = instruction.kernel_y * instruction.kernel_x
+    if instruction.path != Path.ARRAY:
+        return instruction.pixels * taps
+    return -(-instruction.pixels // spec.engine.rows) * taps * instruction.words * spec.word_bytes
 
 
 def _drain(pe: ProcessingElement, rows: int, cols: int) -> int:
