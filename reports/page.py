@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 
 import jinja2
 
-__all__ = ["Picture", "Section", "Table", "page"]
+__all__ = ["Picture", "Section", "Table", "embedded", "page"]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a header; every column but the first is aligned right."""
+    """Rows under a header; every column but the first is aligned right, and those of `words`."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    words: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image beside the page, and what it shows."""
+    """An image beside the page, or in it (see `embedded`), and what it shows."""
 
     file: str
     caption: str
@@ -44,6 +47,11 @@ class Section:
     text: str
     table: Table | None = None
     pictures: Sequence[Picture] = ()
+
+
+def embedded(svg: Path) -> str:
+    """An SVG file as the address of a picture, for a page that stands alone."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.read_bytes()).decode("ascii")
 
 
 def page(title: str, summary: str, sections: Sequence[Section], footer: str) -> str:

@@ -12,7 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-__all__ = ["COLOURS", "byte_axis", "fixed_style", "label", "new_figure", "rounded_bytes", "save"]
+__all__ = [
+    "COLOURS",
+    "byte_axis",
+    "byte_unit",
+    "fixed_style",
+    "label",
+    "new_figure",
+    "rounded_bytes",
+    "save",
+    "shortened",
+]
 
 # Colour-blind safe (Okabe and Ito), light enough for black text on top.
 COLOURS = {
@@ -51,13 +61,18 @@ def new_figure(width: float, height: float) -> Figure:
 
 def byte_axis(axes: Axes, largest: int, what: str) -> None:
     """Labels the y axis in the unit that `largest` bytes read best in, with round ticks."""
-    scale, unit = next(((s, u) for s, u in _UNITS if largest >= 2 * s), (1, "bytes"))
+    scale, unit = byte_unit(largest)
     # Ticks at round numbers of the unit, not of bytes.
     locator = MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10], integer=scale == 1)
     top = axes.get_ylim()[1]
     axes.set_yticks([t * scale for t in locator.tick_values(0, top / scale) if t * scale <= top])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:g}"))
     axes.set_ylabel(f"{what} ({unit})")
+
+
+def byte_unit(largest: int) -> tuple[int, str]:
+    """The unit that `largest` bytes read best in: how many bytes it has, and its name."""
+    return next(((s, u) for s, u in _UNITS if largest >= 2 * s), (1, "bytes"))
 
 
 def rounded_bytes(count: int) -> str:
@@ -73,6 +88,15 @@ def label(text: str, limit: int = 60) -> str:
     """A name from a file as every font can draw it."""
     safe = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
     return safe if len(safe) <= limit else safe[: limit - 3] + "..."
+
+
+def shortened(text: str, limit: int) -> str:
+    """A name from a file, without its middle where it is too long: names differ at their ends."""
+    safe = label(text, len(text))
+    if len(safe) <= limit:
+        return safe
+    tail = (limit - 3) * 2 // 3
+    return f"{safe[: limit - 3 - tail]}...{safe[len(safe) - tail :]}"
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
