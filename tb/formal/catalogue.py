@@ -191,9 +191,9 @@ def _streams() -> Iterator[Proof]:
         (CarrySave(**tiny), 1, 10, True),
         (FreePipeline(carry_save=False, **tiny), 1, 10, False),
         (Opt4c(**digit, **tiny), 1, 16, True),
-        (Opt4c(**digit, **tiny), 2, 20, False),
-        (Opt2(segment=8, products=4, cells_per_adder=1, **tiny), 1, 16, False),
-        (Opt4e(segment=8, group=1, cells_per_adder=1, **tiny), 1, 16, False),
+        (Opt4c(**digit, **tiny), 2, 15, False),
+        (Opt2(segment=8, products=4, cells_per_adder=1, **tiny), 1, 12, False),
+        (Opt4e(segment=8, group=1, cells_per_adder=1, **tiny), 1, 12, False),
     ):
         yield _solved(
             f"engine[{_label(engine)}-{rows}x1]",

@@ -160,14 +160,15 @@ def column_issues_all(pe: DigitElement, *, pause: int) -> Property:
     """With all weights 1, a finished pass holds the sum of the digits of all of its groups.
 
     So no digit is lost, issued twice or counted in another pass, whatever stalls: the streams of
-    the lanes and the leave to end a pass are free. The pairs hold for as long as is promised.
+    the lanes and the leave to end a pass are free. The pairs hold for as long as is promised, and a
+    lane whose pass is not complete takes its next group in time.
     """
     m = Module()
     m.submodules.dut = dut = DigitColumn(pe, size=1, pause=pause)
     inputs = _drive(m, dut, fixed={"b": Cat(Const(1, pe.weight.bits) for _ in range(pe.lanes))})
     width = pe.pair_bits
     exclusive = []
-    sums, nexts, closed = [], [], []
+    sums, closed, prompt = [], [], []
     for n in range(pe.lanes):
         port = getattr(dut, f"groups_{n}")
         # Two passes can be under way in a lane: the one that runs, and the group that waits.
@@ -177,17 +178,18 @@ def column_issues_all(pe: DigitElement, *, pause: int) -> Property:
         taken = port.valid & port.ready
         exclusive += [d.one & d.two for d in port.payload.digits]
         with m.If(dut.ends):
-            more = taken & (full | 0)
             m.d.sync += [running.eq(waiting + Mux(taken, value, 0)), waiting.eq(0)]
             m.d.sync += [full.eq(Mux(taken & ~ahead, port.payload.last, ahead)), ahead.eq(0)]
-            del more
         with m.Elif(taken):
             with m.If(full):
                 m.d.sync += [waiting.eq(waiting + value), ahead.eq(port.payload.last)]
             with m.Else():
                 m.d.sync += [running.eq(running + value), full.eq(port.payload.last)]
         sums.append(running)
-        nexts.append(waiting)
+        longest = pe.group + pause
+        refused = Signal(range(longest + 2), name=f"refused_{n}")
+        m.d.sync += refused.eq(Mux(port.ready | full, 0, refused + (refused <= longest)))
+        prompt.append(refused <= longest)
         closed.append(full)
     sums_now = Signal(width)
     m.d.comb += sums_now.eq(sum(sums))
@@ -202,7 +204,7 @@ def column_issues_all(pe: DigitElement, *, pause: int) -> Property:
     ok, given = Signal(), Signal()
     m.d.comb += [
         given.eq(~Cat(exclusive).any()),
-        ok.eq(Cat(right).all() & (~dut.ends | Cat(closed).all())),
+        ok.eq(Cat(*right, *prompt, ~dut.ends | Cat(closed).all()).all()),
     ]
     return Property(m, ok, inputs, given)
 
@@ -310,7 +312,8 @@ def engine_multiplies(pe: ProcessingElement, *, rows: int = 1, cols: int = 1) ->
 def feeder_streams_in_order(*, rows: int, cols: int) -> Property:
     """Operand beats are the bytes of the words that were asked for, in order.
 
-    Reads come at any time, and the array may stall in any cycle; where the feeder relies on an array
+    A block is taken when there is none, and is streamed in time. Reads come at any time, and the
+    array may stall in any cycle; where the feeder relies on an array
     that does not (it gives a bank back early), the array is always ready.
 
     The scratchpad answers with a word that depends on the address, the weight memory with one that
@@ -363,6 +366,10 @@ def feeder_streams_in_order(*, rows: int, cols: int) -> Property:
     with m.If(beat):
         m.d.sync += step.eq(Mux(step == cols - 1, 0, step + 1))
         m.d.sync += place.eq(Mux(last, 0, place + 1))
+    patience = READ_LATENCY + 4
+    idle = Signal(range(patience + 2))
+    m.d.sync += idle.eq(Mux(dut.operands.valid | (count == 0), 0, idle + (idle <= patience)))
+    prompt = (idle <= patience) & (dut.reads.ready | (count != 0))
     expected = Cat(blocks[0][8 * cols * i :].word_select(step, 8) for i in range(rows))
     got = dut.operands.payload
     ok, given = Signal(), Signal()
@@ -374,12 +381,15 @@ def feeder_streams_in_order(*, rows: int, cols: int) -> Property:
             & (dut.operands.ready | (early_release(rows, cols) == 0))
         ),
         ok.eq(
-            ~dut.operands.valid
-            | (
-                (count != 0)
-                & (got.a.as_value() == expected)
-                & (got.b.as_value() == bytes_of(place, 9))
-                & (got.last == last)
+            prompt
+            & (
+                ~dut.operands.valid
+                | (
+                    (count != 0)
+                    & (got.a.as_value() == expected)
+                    & (got.b.as_value() == bytes_of(place, 9))
+                    & (got.last == last)
+                )
             )
         ),
     ]
