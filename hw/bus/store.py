@@ -127,9 +127,7 @@ class StoreUnit(wiring.Component):
             m.d.sync += [opened.eq(~self.word_last), behind.eq(behind - 1)]
         m.d.comb += self.quiet.eq(~opened & (responses == 0))
         m.d.sync += responses.eq(responses + started - self.response)
-        m.d.comb += self.finished.eq(
-            active & final & ~opened & self.response & (responses == 1)
-        )
+        m.d.comb += self.finished.eq(active & final & ~opened & self.response & (responses == 1))
         with m.If(self.finished):
             m.d.sync += [active.eq(0), final.eq(0)]
         return m
