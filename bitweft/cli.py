@@ -24,6 +24,7 @@ _COMMANDS = (
     "check",
     "pack",
     "run",
+    "report",
     "networks",
     "regress",
     "bench",

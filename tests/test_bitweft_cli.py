@@ -34,7 +34,8 @@ def run(*arguments: str | Path) -> Result:
 
 
 @pytest.mark.parametrize(
-    "command", ["generate", "map", "check", "pack", "run", "networks", "regress", "bench", "demo"]
+    "command",
+    ["generate", "map", "check", "pack", "run", "report", "networks", "regress", "bench", "demo"],
 )
 def test_help_of_every_command_shows_an_example(command: str) -> None:
     result = run(command, "--help")

@@ -1,0 +1,132 @@
+"""A report of one network on one accelerator: planned, lowered, timed, drawn. No RTL runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bitweft.report_page import COLUMNS, figures, layer_row, report_page, summary
+from bitweft.run_plan import import_network, plan_network
+from hw.errors import InputError
+from hw.limits import accelerator_conflict
+from hw.spec import Spec
+from mapper.lower import Lowered, lower
+from mapper.plan import Plan
+from mapper.schedule.solver import Limits
+from reports.layers import Waterline, waterline
+from reports.residency import write_plots
+from reports.style import fixed_style, save
+from reports.trace import trace_text
+from reports.traffic import Class, TensorTraffic, traffic_per_tensor
+from sim.timing.program import ProgramTiming, program_timing
+
+__all__ = ["Report", "make_report", "write_report"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a report shows.
+
+    Attributes
+    ----------
+    plan : Plan
+    spec : Spec
+        With the scratchpad that the plan is for.
+    lowered : Lowered
+    timing : ProgramTiming
+    waterline : Waterline
+    tensors : tuple of TensorTraffic
+    calibration : str
+        What a float model was quantised with; else empty.
+    host : tuple of str
+        Operators that are left to the host, and in no figure.
+    """
+
+    plan: Plan
+    spec: Spec
+    lowered: Lowered
+    timing: ProgramTiming
+    waterline: Waterline
+    tensors: tuple[TensorTraffic, ...]
+    calibration: str
+    host: tuple[str, ...]
+
+
+def make_report(
+    model: Path,
+    spec: Spec,
+    *,
+    scratchpad: str | None = None,
+    seed: int = 0,
+    calibration: Path | None = None,
+    host: bool = False,
+    on_progress: Callable[[str], None],
+) -> Report:
+    """Plans a network as `bitweft run` does, and times its program.
+
+    Raises
+    ------
+    InputError
+        The model, the spec or an option cannot be used.
+    Infeasible
+        An operator does not fit into the scratchpad.
+    """
+    if conflict := accelerator_conflict(spec):
+        raise InputError(f"Spec {spec.name!r}: {conflict}.")
+    on_progress("reading the model")
+    quantised, words = import_network(model, calibration, seed, host)
+    on_progress("planning")
+    network = quantised.network
+    plan, spec = plan_network(model, network, spec, scratchpad, Limits(seed=seed))
+    on_progress("lowering")
+    lowered = lower(network, plan, spec)
+    on_progress(f"timing {len(lowered.program):,} instructions")
+    timing = program_timing(lowered.program, spec)
+    return Report(
+        plan=plan,
+        spec=spec,
+        lowered=lowered,
+        timing=timing,
+        waterline=waterline(network, plan, lowered, spec, timing),
+        tensors=tuple(traffic_per_tensor(plan, lowered)),
+        calibration=words,
+        host=tuple(quantised.host),
+    )
+
+
+def write_report(report: Report, folder: Path, on_progress: Callable[[str], None]) -> None:
+    """Writes the page, the figures and the data; equal reports give equal bytes."""
+    plan, title = report.plan, f"{report.plan.source.file} on {report.spec.name}"
+
+    def write(name: str, text: str) -> None:
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+    write("plan.json", plan.text())
+    write("report.json", json.dumps(summary(report), indent=1) + "\n")
+    write("layers.csv", _csv(COLUMNS, map(layer_row, report.waterline.layers)))
+    write("tensors.csv", _csv(("tensor", *(c.value for c in Class)), map(_bytes, report.tensors)))
+    write("trace.json", trace_text(report.lowered, report.spec, report.timing, title))
+    on_progress("drawing")
+    with fixed_style():
+        write_plots(plan, folder)
+        for name, figure in figures(report, title):
+            on_progress(f"drawing {name}")
+            save(figure, folder, name)
+    write("index.html", report_page(report, title, folder))
+
+
+def _bytes(tensor: TensorTraffic) -> Sequence[Any]:
+    return (tensor.name, *(tensor.bytes.get(kind, 0) for kind in Class))
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
