@@ -15,6 +15,7 @@ from bitweft.run_plan import import_network, plan_network
 from hw.errors import InputError
 from hw.limits import accelerator_conflict
 from hw.spec import Spec
+from hw.units import format_bytes
 from mapper.lower import Lowered, lower
 from mapper.plan import Plan
 from mapper.schedule.solver import Limits
@@ -101,7 +102,9 @@ def make_report(
 
 def write_report(report: Report, folder: Path, on_progress: Callable[[str], None]) -> None:
     """Writes the page, the figures and the data; equal reports give equal bytes."""
-    plan, title = report.plan, f"{report.plan.source.file} on {report.spec.name}"
+    plan = report.plan
+    size = format_bytes(plan.scratchpad_bytes)
+    title = f"{plan.source.file} on {report.spec.name}, scratchpad {size}"
 
     def write(name: str, text: str) -> None:
         (folder / name).write_text(text, encoding="utf-8", newline="\n")

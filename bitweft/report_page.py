@@ -151,13 +151,11 @@ def head(report: Report) -> list[tuple[str, str]]:
         ("instructions", f"{len(report.lowered.program):,}"),
         ("MACs", f"{macs:,}"),
         ("MACs computed again in patches", f"{plan.recomputed_macs:,}"),
-        ("cycles, exactly as the RTL counts them without stalls", f"{found.cycles:,}"),
-        ("MACs of what all PEs could do", _percent(macs / (found.cycles * pes))),
+        ("cycles (exact, memory without stalls)", f"{found.cycles:,}"),
+        ("utilisation: MACs of all PEs", _percent(macs / (found.cycles * pes))),
     ]
     for unit, name in zip(_UNITS, ("array", "depthwise", "other vector"), strict=True):
-        rows.append(
-            (f"utilisation of its unit by {name} layers", _percent(_unit_share(report, unit)))
-        )
+        rows.append((f"utilisation: {name} layers", _percent(_unit_share(report, unit))))
     compulsory = sum(n for c, n in moved.items() if c.compulsory)
     rows += [
         ("compulsory traffic", f"{compulsory:,} B"),

@@ -129,8 +129,10 @@ def tensor_figure(tensors: list[TensorTraffic], title: str) -> Figure:
     total = total_traffic(tensors)
     more = [t for t in tensors if t.part(compulsory=False)]
     more.sort(key=lambda t: (-t.part(compulsory=False), t.name))
+    first = [t for t in tensors if t.total > t.part(compulsory=False)]
+    first.sort(key=lambda t: (t.part(compulsory=False) - t.total, t.name))
     groups = [
-        ("Compulsory, and instructions", [t for t in tensors if t.total - t.part(False)], False),
+        ("Compulsory, and instructions", first, False),
         ("Non-compulsory", more, True),
     ]
     groups = [group for group in groups if group[1]]

@@ -97,5 +97,8 @@ def test_the_figure_names_tensors_and_classes() -> None:
     assert names == [
         t.name for t in sorted(tensors, key=lambda t: (-t.part(False), t.name)) if t.part(False)
     ]
+    lengths = [float(text.get_text()[:-2].replace(",", "")) for text in compulsory.texts]
+    assert lengths == sorted(lengths, reverse=True)
+    assert sum(lengths) == sum(t.total - t.part(False) for t in tensors)
     legend = [text.get_text().split(",")[0] for text in figure.legends[0].get_texts()]
     assert legend == [kind.value for kind, n in total_traffic(tensors).items() if n]
