@@ -16,6 +16,7 @@ __all__ = ["ModuleLibrary", "place", "to_verilog"]
 
 _MODULE_PORT = re.compile(r"^  wire .*?(?:input|output) \d+ .*?\\(\S+)$", re.M)
 _MODULE_NAME = re.compile(r"^(module|  cell) \\(\S+)", re.M)
+_INDEXED_NAME = re.compile(r"\\\S*\[\S*")
 
 
 class ModuleLibrary:
@@ -97,6 +98,8 @@ def to_verilog(component: Any, name: str) -> str:
     design = "\n".join([*library.texts, top])
     # A dot would make every module name an escaped identifier.
     design = _MODULE_NAME.sub(lambda m: f"{m[1]} \\{m[2].replace('.', '_')}", design)
+    # A wire may be called x[0] beside the vector x: ABC9 takes it for a bit of that, and aborts.
+    design = _INDEXED_NAME.sub(lambda m: m[0].replace("[", "__").replace("]", ""), design)
     script = "\n".join(
         [
             f"read_rtlil <<rtlil\n{design}\nrtlil",

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+from amaranth import Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
 
 from hw.emit import ModuleLibrary, to_verilog
 from hw.engine.systolic import SystolicArray
@@ -30,6 +34,27 @@ def test_equal_cells_share_one_module() -> None:
 def test_names_are_plain_identifiers_with_the_prefix() -> None:
     for name in modules(to_verilog(SystolicArray(Mac(), rows=2, cols=2), "engine")):
         assert re.fullmatch(r"engine(_[a-z0-9_]+)?", name)
+
+
+def test_no_wire_is_named_like_an_element_of_another() -> None:
+    # ABC9 (synth_xilinx) takes x[0] for a bit of x, and aborts.
+    text = to_verilog(_Lanes(), "lanes")
+    assert not re.findall(r"\\\S*\[\S*", text)
+    assert "inner__1" in text
+
+
+class _Lanes(wiring.Component):
+    """A signal of two lanes."""
+
+    def __init__(self) -> None:
+        super().__init__({"a": In(4), "b": Out(4)})
+
+    def elaborate(self, platform: object) -> Any:
+        m = Module()
+        inner = Signal(data.ArrayLayout(4, 2), name="inner")
+        m.d.sync += [inner[0].eq(self.a), inner[1].eq(inner[0])]
+        m.d.comb += self.b.eq(inner[1])
+        return m
 
 
 def test_another_process_emits_the_same_bytes() -> None:

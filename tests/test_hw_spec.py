@@ -127,20 +127,20 @@ ERRORS = [
     (
         'kind = "mac"',
         'kind = "opt3"',
-        "pe.kind must be opt4c or opt4e in an array, not opt3: every PE of a row would encode the "
-        "same digits again, and opt4c shares that encoder at the same number of cycles.",
+        ("pe.kind must be opt4c or opt4e in an array, not opt3: every PE of a row would encode the "
+        "same digits again, and opt4c shares that encoder at the same number of cycles."),
     ),
     (
         'kind = "mac"',
         'kind = "opt4c"',
-        "engine.kind must be columns for opt4c, not systolic: its PEs take as many cycles as their "
-        "operands have nonzero digits, but a systolic array moves in step.",
+        ("engine.kind must be columns for opt4c, not systolic: its PEs take as many cycles as their "
+        "operands have nonzero digits, but a systolic array moves in step."),
     ),
     (
         'kind = "systolic"',
         'kind = "columns"',
-        "engine.kind must be systolic for mac, not columns: its PEs take whole operands, and "
-        "columns issue single digits.",
+        ("engine.kind must be systolic for mac, not columns: its PEs take whole operands, and "
+        "columns issue single digits."),
     ),
     ("= 128", "= 96", "memory.bus_bits must be a power of two, not 96."),
     (

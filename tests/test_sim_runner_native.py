@@ -52,7 +52,5 @@ def test_a_run_that_does_not_end_is_reported() -> None:
 
 def test_shapes_are_checked() -> None:
     engine = NativeEngine(Mac(), rows=4, cols=5)
-    with pytest.raises(
-        ValueError, match=r"^operands must have 3 rows, not \(2, 4\) and \(3, 5\)$"
-    ):
+    with pytest.raises(ValueError, match=r"^operands must have 3 rows, not \(2, 4\) and \(3, 5\)$"):
         engine.run(np.zeros((2, 4), np.int64), np.zeros((3, 5), np.int64), [3], limit=5)
