@@ -14,7 +14,7 @@ from matplotlib.transforms import Bbox
 
 from hw.spec import Spec
 from reports.layers import Layer, LayerBytes, Unit, Waterline
-from reports.style import COLOURS, label, shortened
+from reports.style import COLOURS, shortened
 
 __all__ = ["Point", "Roof", "network_point", "roof_of", "roofline", "roofline_point"]
 
@@ -142,7 +142,7 @@ def roofline(found: Waterline, spec: Spec, title: str) -> Figure:
     axes.set_ylabel("operations per cycle")
     axes.grid(which="major", linewidth=0.3)
     axes.set_axisbelow(True)
-    axes.set_title(f"{label(title)}: roofline", parse_math=False)
+    axes.set_title(f"{shortened(title, 70)}: roofline", parse_math=False)
     _legend(figure, points, whole)
     return figure
 

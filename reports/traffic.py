@@ -16,7 +16,7 @@ from hw.isa import INSTRUCTION_BYTES
 from mapper.lower import Lowered
 from mapper.plan import Plan, PlannedOperator
 from reports.bars import Row, bar_figure, draw_rows
-from reports.style import COLOURS, byte_unit, label, rounded_bytes
+from reports.style import COLOURS, byte_unit, rounded_bytes, shortened
 
 __all__ = ["Class", "TensorTraffic", "tensor_figure", "total_traffic", "traffic_per_tensor"]
 
@@ -145,7 +145,11 @@ def tensor_figure(tensors: list[TensorTraffic], title: str) -> Figure:
         left = f", the {len(rows)} most of {len(group)} tensors" if len(rows) < len(group) else ""
         axes.set_title(f"{name}: {rounded_bytes(everything)} in all{left}", fontsize=9)
     figure.suptitle(
-        f"{label(title)}: traffic per tensor", x=0.01, ha="left", fontsize=10, parse_math=False
+        f"{shortened(title, 70)}: traffic per tensor",
+        x=0.01,
+        ha="left",
+        fontsize=10,
+        parse_math=False,
     )
     figure.legend(
         handles=[

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 from hw.spec import Spec
 from reports.bars import Row, bar_figure, draw_rows, longest
 from reports.layers import Layer, Part, Unit, Waterline
-from reports.style import COLOURS, label, new_figure
+from reports.style import COLOURS, new_figure, shortened
 
 __all__ = ["cycles_per_layer", "utilisation", "waterline_figure"]
 
@@ -60,7 +60,7 @@ def waterline_figure(found: Waterline, title: str) -> Figure:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     _cycle_axis(axes, total)
-    axes.set_title(f"{label(title)}: where {total:,} cycles go", parse_math=False)
+    axes.set_title(f"{shortened(title, 70)}: where {total:,} cycles go", parse_math=False)
     return figure
 
 
@@ -79,7 +79,9 @@ def cycles_per_layer(found: Waterline, title: str) -> Figure:
     figure, (axes,) = bar_figure([len(rows)])
     draw_rows(axes, rows)
     _cycle_axis(axes, max(sum(row.values.values()) for row in rows))
-    axes.set_title(f"{label(title)}: cycles per layer{_left_out(found, shown)}", parse_math=False)
+    axes.set_title(
+        f"{shortened(title, 70)}: cycles per layer{_left_out(found, shown)}", parse_math=False
+    )
     used = [part for part, count in found.parts.items() if count]
     figure.legend(
         handles=[Patch(color=_COLOURS[part], label=part.value) for part in used],
@@ -108,7 +110,7 @@ def utilisation(found: Waterline, spec: Spec, title: str) -> Figure:
         axes.set_title(_headline(found, unit, spec), fontsize=9)
     size = f"{spec.engine.rows} x {spec.engine.cols}"
     figure.suptitle(
-        f"{label(title)}: utilisation per layer on the {size} engine{_left_out(found, chosen)}",
+        f"{shortened(title, 70)}: utilisation per layer on the {size} engine{_left_out(found, chosen)}",
         x=0.01,
         ha="left",
         fontsize=10,
