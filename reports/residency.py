@@ -200,7 +200,9 @@ def _legend(plan: Plan) -> list[Patch | Line2D]:
     handles: list[Patch | Line2D] = [
         Patch(color=colour, label=role) for role, colour in _ROLES.items() if role in present
     ]
-    kinds = {t.kind for t in plan.transfers}
+    # Slices that stages move have no mark.
+    whole = {t.name for t in plan.tensors if t.intervals}
+    kinds = {t.kind for t in plan.transfers if t.tensor in whole}
     for kind, colour in (("spill", "red"), ("fetch", "ink")):
         if kind in kinds:
             handles.append(
