@@ -295,7 +295,7 @@ class TestRefusals:
             "--spec",
             "tiny",
             "--scratchpad",
-            "1KiB",
+            "256",
             "--json",
             tmp_path / "s.json",
         ]
@@ -303,7 +303,8 @@ class TestRefusals:
         assert result.exit_code == 1
         assert result.stdout == (
             "infeasible: digits_int8.onnx: scratchpad must have at least 3072 bytes for operator "
-            "'residual/add_1' (Add), not 1024, and splitting it does not help: give --scratchpad MR or more.\n"
+            "'residual/add_1' (Add), not 256, and splitting it does not help: give --scratchpad MR "
+            "or more.\n"
         )
         assert json.loads((tmp_path / "s.json").read_text())["status"] == "infeasible"
 
