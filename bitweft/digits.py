@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from hw.spec import Spec
 from mapper.budget import Budget
-from mapper.lower import lower, network_graph, pack_tensor, unpack_tensor
+from mapper.layout import pack_tensor, unpack_tensor
+from mapper.lower import lower
 from mapper.mapping import map_graph
+from mapper.network_graph import network_graph
 from mapper.networks.digits import digits
 from mapper.plan import Source
 from mapper.quantised_import import import_quantised

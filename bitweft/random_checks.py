@@ -14,8 +14,10 @@ from hw.isa import Instruction, encode
 from hw.spec import Spec
 from mapper.budget import Budget, resolve_budget
 from mapper.hazards import with_tokens
-from mapper.lower import lower, network_graph, pack_tensor, unpack_tensor
+from mapper.layout import pack_tensor, unpack_tensor
+from mapper.lower import lower
 from mapper.mapping import map_graph
+from mapper.network_graph import network_graph
 from mapper.plan import Source
 from sim.functional import Machine
 from sim.quantised_run import run as run_reference

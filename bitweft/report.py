@@ -16,7 +16,8 @@ from hw.errors import InputError
 from hw.limits import accelerator_conflict
 from hw.spec import Spec
 from hw.units import format_bytes
-from mapper.lower import Lowered, lower
+from mapper.lower import lower
+from mapper.lowered import Lowered
 from mapper.plan import Plan
 from mapper.schedule.solver import Limits
 from reports.layers import Waterline, waterline

@@ -18,7 +18,8 @@ from bitweft.run_waves import WavesOf, require_layer
 from hw.errors import InputError
 from hw.limits import accelerator_conflict
 from hw.spec import Spec
-from mapper.lower import Lowered, lower
+from mapper.lower import lower
+from mapper.lowered import Lowered
 from mapper.plan import Plan
 from mapper.quantised_model import QuantisedModel
 from mapper.schedule.solver import Limits

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hw.isa import INSTRUCTION_BYTES, Compute, Instruction, Load, Path, Store, Target
 from hw.spec import Spec
-from mapper.lower import Lowered
+from mapper.lowered import Lowered
 from mapper.plan import Plan
 from sim.quantised import Network
 

@@ -12,7 +12,8 @@ from bitweft.run_figures import Traffic
 from bitweft.run_program import RunProgram
 from hw.control.dispatch import ErrorCode
 from hw.spec import Spec
-from mapper.lower import Lowered, pack_tensor
+from mapper.layout import pack_tensor
+from mapper.lowered import Lowered
 from sim.quantised import Values
 from sim.runner.accelerator import MemoryModel, NativeAccelerator, Waves
 from sim.runner.library import SimulationError

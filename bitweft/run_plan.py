@@ -10,8 +10,8 @@ from hw.errors import InputError
 from hw.spec import Spec
 from mapper.budget import Budget, resolve_budget
 from mapper.check import check_plan
-from mapper.lower import network_graph
 from mapper.mapping import map_graph
+from mapper.network_graph import network_graph
 from mapper.onnx_file import read_model
 from mapper.plan import Plan, Source
 from mapper.quantise import quantise

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from hw.isa import Instruction
 from hw.spec import Spec
-from mapper.lower import Lowered, unpack_tensor
+from mapper.layout import unpack_tensor
+from mapper.lowered import Lowered
 from mapper.observe import observe
 from sim.quantised import Network, Values
 from sim.timing.program import ProgramTiming, program_timing

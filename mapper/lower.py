@@ -9,13 +9,10 @@ what each of them touches.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from hw.control.dispatch import FETCH_INSTRUCTIONS
 from hw.errors import InputError
@@ -32,127 +29,21 @@ from hw.isa import (
     encode,
 )
 from hw.spec import Spec
-from mapper.graph import Graph, Tensor
-from mapper.graph import Operator as PlannedOperator
 from mapper.interleave import interleaved
+from mapper.layout import slice_runs, tensor_bytes
+from mapper.lowered import Computed, Lowered, Place, Purpose
 from mapper.pieces import Piece, pieces_of, words_per_pixel
 from mapper.plan import Plan, Transfer
 from mapper.plan import PlannedOperator as Planned
-from mapper.stage import Axis, Buffer, Slice, Stage, Window
+from mapper.stage import Axis, Buffer, Slice, Stage
 from sim.quantised import (
-    Add,
-    AveragePool,
-    Concat,
-    Conv,
-    GlobalAveragePool,
-    MaxPool,
     Network,
     Operator,
-    Shuffle,
-    Values,
 )
 
-__all__ = [
-    "Computed",
-    "Lowered",
-    "Place",
-    "Purpose",
-    "lower",
-    "network_graph",
-    "pack_tensor",
-    "slice_runs",
-    "unpack_tensor",
-]
+__all__ = ["lower"]
 
 _ALIGNMENT = INSTRUCTION_BYTES * FETCH_INSTRUCTIONS
-
-
-def tensor_bytes(shape: tuple[int, ...], word_bytes: int) -> int:
-    """Bytes of an NHWC tensor in the accelerator's layout."""
-    count, height, width, channels = shape
-    return count * height * width * words_per_pixel(channels, word_bytes) * word_bytes
-
-
-def pack_tensor(values: Values, word_bytes: int) -> npt.NDArray[np.uint8]:
-    """An (N, H, W, C) int8 tensor as it lies in memory, channels padded with zeros."""
-    channels = values.shape[3]
-    padded = words_per_pixel(channels, word_bytes) * word_bytes
-    wide = np.pad(values, ((0, 0), (0, 0), (0, 0), (0, padded - channels)))
-    return np.ascontiguousarray(wide).view(np.uint8).ravel()
-
-
-def unpack_tensor(memory: npt.NDArray[np.uint8], shape: tuple[int, ...], word_bytes: int) -> Values:
-    """The inverse of `pack_tensor`."""
-    count, height, width, channels = shape
-    wide = memory[: tensor_bytes(shape, word_bytes)].reshape(count, height, width, -1)
-    return wide[..., :channels].view(np.int8)
-
-
-def slice_runs(
-    shape: tuple[int, ...], axis: Axis, x: Slice, word_bytes: int
-) -> Iterator[tuple[int, int]]:
-    """What of an NHWC tensor a slice moves: word offset and length of each contiguous run."""
-    _, _, width, channels = shape
-    pixel = words_per_pixel(channels, word_bytes)
-    if axis == "rows":
-        yield x.first * width * pixel, (x.last - x.first) * width * pixel
-    elif (x.first, x.last) == (0, pixel):
-        yield 0, shape[1] * width * pixel
-    else:
-        for p in range(shape[1] * width):
-            yield p * pixel + x.first, x.last - x.first
-
-
-def network_graph(network: Network, spec: Spec) -> Graph:
-    """The network as the mapper schedules it, in the bytes of the accelerator's layout.
-
-    Raises
-    ------
-    InputError
-        The hardware does not run one of its operators.
-    """
-    word_bytes = spec.word_bytes
-    tensors = [
-        Tensor(
-            name=t.name,
-            shape=t.shape,
-            bytes=tensor_bytes(t.shape, word_bytes),
-            network_input=t.name in network.inputs,
-            network_output=t.name in network.outputs,
-            rows=t.shape[1],
-            channels=words_per_pixel(t.shape[3], word_bytes),
-            pixels=t.shape[1] * t.shape[2],
-        )
-        for t in network.tensors
-    ]
-    operators = []
-    for o in network.operators:
-        pieces = pieces_of(network, o, word_bytes)
-        blocks = _distinct(pieces)
-        operators.append(
-            PlannedOperator(
-                name=o.name,
-                kind=type(o).__name__,
-                inputs=tuple(dict.fromkeys(o.inputs)),
-                outputs=(o.output,),
-                weight_bytes=sum(len(block) for block in blocks),
-                macs=_macs(network, o),
-                windows=_windows(o),
-                channel_windows=_channel_windows(network, o),
-                undivided_weight_bytes=sum(len(piece.block) for piece in pieces),
-            )
-        )
-    return Graph(name=network.name, operators=tuple(operators), tensors=tuple(tensors))
-
-
-class Place(NamedTuple):
-    """Where a tensor, or what there is of it, lies in the scratchpad, in words.
-
-    Word `w` of pixel `p` is at ``base + p * pixel + w``; of a slice, only those that it has.
-    """
-
-    base: int
-    pixel: int
 
 
 class Weights(Enum):
@@ -161,80 +52,6 @@ class Weights(Enum):
     KEPT = "those that are not there yet"
     WHOLE = "all of the operator's, also of pieces that have nothing to do in this part"
     DIVIDED = "that of every piece, equal ones again"
-
-
-class Computed(NamedTuple):
-    """Rows or channel words of a result that are in the scratchpad once `computes` are finished."""
-
-    computes: int
-    operator: str
-    first: int
-    last: int
-    axis: Axis
-    place: Place
-
-
-class Purpose(NamedTuple):
-    """What an instruction is for.
-
-    `operator` is that of the network which needs what is loaded, or has made what is stored.
-    `tensor` is what is moved or computed; empty when an operator's weights are loaded. Both are
-    empty for `Begin` and `End`.
-    """
-
-    operator: str
-    tensor: str
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """A program and its memory.
-
-    Attributes
-    ----------
-    program : tuple of Instruction
-    image : (bytes,) uint8
-        Memory before the run: the program, the weights, and room for tensors.
-    tensors : dict of str to int
-        Byte address in memory of every tensor that is ever off chip.
-    last_compute : dict of str to int
-        How many computations are finished when a step of the plan is, by its operator's name.
-    results : tuple of Computed
-        When and where each operator of the network has made which rows, in the order of the
-        program.
-    purposes : tuple of Purpose
-        Of each instruction of the program.
-    weight_bytes, activation_bytes, stored_bytes : int
-        What the program loads into the weight memory, into the scratchpad, and stores.
-    """
-
-    program: tuple[Instruction, ...]
-    image: npt.NDArray[np.uint8]
-    tensors: Mapping[str, int]
-    last_compute: Mapping[str, int]
-    results: tuple[Computed, ...]
-    purposes: tuple[Purpose, ...]
-    weight_bytes: int
-    activation_bytes: int
-    stored_bytes: int
-
-    @property
-    def program_bytes(self) -> int:
-        return len(self.program) * INSTRUCTION_BYTES
-
-    @property
-    def operators(self) -> tuple[str, ...]:
-        """The network's operators in the order in which they are finished."""
-        return tuple(dict.fromkeys(r.operator for r in reversed(self.results)))[::-1]
-
-    def span(self, operator: str) -> tuple[int, int]:
-        """Computations that are finished when an operator's first begins and its last ends.
-
-        Within a stage, those of other members lie between them.
-        """
-        own = [n for n, r in enumerate(self.results) if r.operator == operator]
-        first = self.results[own[0] - 1].computes if own[0] else 0
-        return first, self.results[own[-1]].computes
 
 
 def lower(network: Network, plan: Plan, spec: Spec) -> Lowered:
@@ -558,42 +375,3 @@ class _Builder:
             activation_bytes=sum(i.words for i in moved) * self.word_bytes,
             stored_bytes=sum(i.words for i in stored) * self.word_bytes,
         )
-
-
-def _distinct(pieces: list[Piece]) -> list[bytes]:
-    """Blocks of an operator, equal ones once."""
-    return list(dict.fromkeys(piece.block for piece in pieces))
-
-
-def _windows(operator: Operator) -> tuple[Window | None, ...]:
-    """Which rows of each distinct input a row of the output needs."""
-    match operator:
-        case Conv():
-            kernel = operator.weight.shape[1]
-        case MaxPool() | AveragePool():
-            kernel = operator.kernel[0]
-        case Add() | Concat() | Shuffle():
-            return tuple(Window() for _ in dict.fromkeys(operator.inputs))
-        case _:
-            return (None,)
-    geometry = operator.geometry
-    return (Window(kernel, geometry.stride[0], geometry.dilation[0], geometry.padding[0]),)
-
-
-def _channel_windows(network: Network, operator: Operator) -> tuple[Window | None, ...]:
-    """Which channel words of each distinct input a word of the output needs."""
-    match operator:
-        case Conv() if operator.depthwise and operator.weight.shape[0] == operator.geometry.groups:
-            return (Window(),)
-        case Add() | MaxPool() | AveragePool() | GlobalAveragePool():
-            return tuple(Window() for _ in dict.fromkeys(operator.inputs))
-        case _:
-            return tuple(None for _ in dict.fromkeys(operator.inputs))
-
-
-def _macs(network: Network, operator: Operator) -> int:
-    weight = getattr(operator, "weight", None)
-    if weight is None:
-        return 0
-    outputs = int(np.prod(network.tensor(operator.output).shape))
-    return outputs * int(weight[0].size)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from hw.isa import INSTRUCTION_BYTES, Compute, End, Instruction, Store, encode
 from hw.spec import Spec
 from mapper.hazards import with_tokens
-from mapper.lower import Computed, Lowered, slice_runs, tensor_bytes
+from mapper.layout import slice_runs, tensor_bytes
+from mapper.lowered import Computed, Lowered
 from mapper.pieces import words_per_pixel
 from mapper.stage import Slice
 from sim.quantised import Network

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 from hw.isa import INSTRUCTION_BYTES, Compute, Load, Path, Store, Target
 from hw.spec import Spec
-from mapper.lower import Computed, Lowered
+from mapper.lowered import Computed, Lowered
 from mapper.plan import Plan
 from sim.quantised import Network
 from sim.timing.execute import operand_cycles

@@ -13,7 +13,7 @@ from typing import Any
 
 from hw.isa import INSTRUCTION_BYTES, Begin, Compute, End, Instruction, Load, Store, Target
 from hw.spec import Spec
-from mapper.lower import Lowered, Purpose
+from mapper.lowered import Lowered, Purpose
 from sim.timing.program import ProgramTiming, Span
 from sim.timing.waits import execute_waits
 

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from hw.isa import INSTRUCTION_BYTES
-from mapper.lower import Lowered
+from mapper.lowered import Lowered
 from mapper.plan import Plan, PlannedOperator
 from reports.bars import Row, bar_figure, draw_rows
 from reports.style import COLOURS, byte_unit, rounded_bytes, shortened

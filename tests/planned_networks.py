@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from hw.spec import Spec, WeightBuffer, load_spec
 from mapper.budget import Budget, resolve_budget
-from mapper.lower import Lowered, lower, network_graph
+from mapper.lower import lower
+from mapper.lowered import Lowered
 from mapper.mapping import map_graph
+from mapper.network_graph import network_graph
 from mapper.networks.digits import digits
 from mapper.plan import Plan, Source
 from mapper.quantised_import import import_quantised

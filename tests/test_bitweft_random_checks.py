@@ -15,8 +15,8 @@ from bitweft.random_checks import Check, check_fault, check_network, check_progr
 from bitweft.run_figures import planned_traffic
 from hw.spec import load_spec
 from mapper.budget import Budget
-from mapper.lower import network_graph
 from mapper.mapping import map_graph
+from mapper.network_graph import network_graph
 from mapper.plan import Source
 from sim.functional import Machine
 from sim.quantised_run import run as run_reference

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hw.spec import load_spec
 from mapper.budget import Budget
 from mapper.check import RULES, check_plan
-from mapper.lower import network_graph
 from mapper.mapping import map_graph
+from mapper.network_graph import network_graph
 from mapper.plan import Source
 from sim.random_networks import deep_network
 

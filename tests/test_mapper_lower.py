@@ -16,8 +16,11 @@ from hw.isa import Begin, Compute, End, Load, Store, Target, decode
 from hw.spec import Spec, WeightBuffer, load_spec
 from mapper.budget import Budget, resolve_budget
 from mapper.check import check_plan
-from mapper.lower import Lowered, lower, network_graph, pack_tensor, unpack_tensor
+from mapper.layout import pack_tensor, unpack_tensor
+from mapper.lower import lower
+from mapper.lowered import Lowered
 from mapper.mapping import map_graph
+from mapper.network_graph import network_graph
 from mapper.observe import observe
 from mapper.pieces import pieces_of
 from mapper.plan import Plan, Source

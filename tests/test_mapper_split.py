@@ -11,8 +11,8 @@ from mapper import split as split_module
 from mapper.budget import Budget
 from mapper.check import check_plan
 from mapper.graph import Graph, Operator, Tensor
-from mapper.lower import network_graph
 from mapper.mapping import map_graph
+from mapper.network_graph import network_graph
 from mapper.plan import Source
 from mapper.segment import segment_of
 from mapper.split import split

@@ -10,8 +10,10 @@ import pytest
 
 from hw.spec import load_spec
 from mapper.budget import Budget, resolve_budget
-from mapper.lower import lower, network_graph, pack_tensor, unpack_tensor
+from mapper.layout import pack_tensor, unpack_tensor
+from mapper.lower import lower
 from mapper.mapping import map_graph
+from mapper.network_graph import network_graph
 from mapper.plan import Source
 from sim.quantised import Network
 from sim.quantised_run import run
