@@ -64,6 +64,7 @@ def make_report(
     spec: Spec,
     *,
     scratchpad: str | None = None,
+    method: str = "best",
     seed: int = 0,
     calibration: Path | None = None,
     host: bool = False,
@@ -84,7 +85,8 @@ def make_report(
     quantised, words = import_network(model, calibration, seed, host)
     on_progress("planning")
     network = quantised.network
-    plan, spec = plan_network(model, network, spec, scratchpad, Limits(seed=seed))
+    limits = Limits(seed=seed)
+    plan, spec = plan_network(model, network, spec, scratchpad, limits, method)
     on_progress("lowering")
     lowered = lower(network, plan, spec)
     on_progress(f"timing {len(lowered.program):,} instructions")

@@ -38,6 +38,7 @@ def run_network(
     inputs: Inputs | None = None,
     *,
     scratchpad: str | None = None,
+    method: str = "best",
     seed: int = 0,
     calibration: Path | str | None = None,
     until: str | None = None,
@@ -60,6 +61,8 @@ def run_network(
     scratchpad : str, optional
         ``MR``, ``MH``, ``MP`` or bytes, instead of the spec's; the hardware gets as much, rounded
         up to whole words in every bank.
+    method : str
+        What makes the plan, see `mapper.mapping.map_model`.
     seed : int
         Of inputs, calibration data, and stalls.
     calibration : path, optional
@@ -98,7 +101,8 @@ def run_network(
             require_layer(option, layer, [o.name for o in network.operators])
     images, source = _images(quantised, inputs, seed)
     report("planning", None)
-    plan, spec = plan_network(Path(model), network, spec, scratchpad, limits or Limits(seed=seed))
+    limits = limits or Limits(seed=seed)
+    plan, spec = plan_network(Path(model), network, spec, scratchpad, limits, method)
     lowered = lower(network, plan, spec)
     program = RunProgram.whole(network, lowered, spec)
     order = plan.order

@@ -66,7 +66,8 @@ def totals_table(done: NetworkRun) -> Table:
     if done.calibration:
         row("quantised with", done.calibration)
     row("scratchpad", f"{done.plan.scratchpad_bytes:,} B ({done.plan.source.budget})")
-    row("plan", f"{done.plan.status}, {done.plan.objective_bytes:,} B spilled and fetched")
+    made = "" if done.plan.method == "best" else f", by {done.plan.method}"
+    row("plan", f"{done.plan.status}, {done.plan.objective_bytes:,} B spilled and fetched{made}")
     table.add_section()
     row("MACs", f"{done.macs:,}")
     if done.host:

@@ -48,7 +48,12 @@ def import_network(
 
 
 def plan_network(
-    model: Path, network: Network, spec: Spec, scratchpad: str | None, limits: Limits
+    model: Path,
+    network: Network,
+    spec: Spec,
+    scratchpad: str | None,
+    limits: Limits,
+    method: str = "best",
 ) -> tuple[Plan, Spec]:
     """A checked plan, and the spec with the scratchpad that it is for."""
     graph = network_graph(network, spec)
@@ -65,7 +70,14 @@ def plan_network(
         channel_multiple=spec.word_bytes,
         budget=budget.name,
     )
-    mapped = map_graph(graph, budget, source, weight_memory=spec.weight_buffer.bytes, limits=limits)
+    mapped = map_graph(
+        graph,
+        budget,
+        source,
+        weight_memory=spec.weight_buffer.bytes,
+        method=method,
+        limits=limits,
+    )
     if mapped.plan is None:
         raise Infeasible(mapped.message)
     broken = check_plan(json.loads(mapped.plan.text()))

@@ -152,12 +152,19 @@ _STAGE = _record(
 
 PLAN = _record(
     format=_one_of("bitweft-plan"),
-    version=_one_of(2),
+    version=_one_of(3),
     model=_record(file=_string, sha256=_sha256),
     activation_bits=_positive,
     weight_bits=_positive,
     channel_multiple=_positive,
     seed=_bytes,
+    method=_one_of(
+        "best",
+        "tflite_belady_file_order",
+        "tflite_greedy_ilp_file_order",
+        "tflite_belady_least_peak_order",
+        "tflite_greedy_ilp_least_peak_order",
+    ),
     status=_one_of("optimal", "feasible"),
     objective_bytes=_bytes,
     bound_bytes=_bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ def map_model(
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     weight_memory: int | None = None,
     may_split: bool = True,
+    method: str = "best",
     limits: Limits | None = None,
     on_progress: Progress | None = None,
 ) -> Mapped:
@@ -77,6 +78,9 @@ def map_model(
         Bytes in which an accelerator keeps the weights of a stage from patch to patch.
     may_split : bool
         Whether operators that do not fit are split, see `mapper.split`.
+    method : str
+        ``best``, or one of `mapper.schedule.baselines.METHODS` for the plan of that baseline; its
+        bound is then still the one that the search for the best plan proves.
     limits : Limits, optional
         Deterministic by default; then the same input and seed give the same plan.
     on_progress : callable, optional
@@ -108,6 +112,7 @@ def map_model(
         source,
         weight_memory=weight_memory,
         may_split=may_split,
+        method=method,
         limits=limits,
         on_progress=on_progress,
     )
@@ -122,6 +127,7 @@ def map_graph(
     *,
     weight_memory: int | None = None,
     may_split: bool = True,
+    method: str = "best",
     limits: Limits | None = None,
     on_progress: Progress | None = None,
 ) -> Mapped:
@@ -158,8 +164,13 @@ def map_graph(
             "solve_seconds": 0.0,
         }
         return Mapped(graph, budget, None, message, summary)
-    found = search(Problem.of(graph), budget.bytes, limits, on_progress)
-    plan = make_plan(graph, found, budget.bytes, source, limits.seed)
+    problem = Problem.of(graph)
+    found = search(problem, budget.bytes, limits, on_progress)
+    if method != "best":
+        # A baseline proves nothing: the bound on it is the one on any plan.
+        made = search(problem, budget.bytes, limits, on_progress, method=method)
+        found = replace(made, bound=found.bound)
+    plan = make_plan(graph, found, budget.bytes, source, limits.seed, method)
     summary = {
         **plan.head(),
         **counts,

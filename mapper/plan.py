@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 FORMAT = "bitweft-plan"
-VERSION = 2
+VERSION = 3
 
 
 class Source(NamedTuple):
@@ -121,6 +121,7 @@ class Plan:
     compulsory: Compulsory
     scratchpad_bytes: int
     seed: int
+    method: str
     order: tuple[str, ...]
     operators: tuple[PlannedOperator, ...]
     tensors: tuple[PlannedTensor, ...]
@@ -154,6 +155,7 @@ class Plan:
             "weight_bits": self.source.weight_bits,
             "channel_multiple": self.source.channel_multiple,
             "seed": self.seed,
+            "method": self.method,
             "status": self.status,
             "objective_bytes": self.objective_bytes,
             "bound_bytes": self.bound_bytes,
@@ -211,6 +213,7 @@ class Plan:
             compulsory=Compulsory(*(compulsory[name] for name in Compulsory._fields)),
             scratchpad_bytes=content["scratchpad_bytes"],
             seed=content["seed"],
+            method=content["method"],
             order=tuple(content["order"]),
             operators=tuple(
                 PlannedOperator(
@@ -244,7 +247,9 @@ class Plan:
         )
 
 
-def make_plan(graph: Graph, found: Found, capacity: int, source: Source, seed: int = 0) -> Plan:
+def make_plan(
+    graph: Graph, found: Found, capacity: int, source: Source, seed: int = 0, method: str = "best"
+) -> Plan:
     """Puts a placed schedule into the graph's names and recomputes every byte count.
 
     What stages stream is the same in every schedule of the graph: it is added to the objective,
@@ -281,6 +286,7 @@ def make_plan(graph: Graph, found: Found, capacity: int, source: Source, seed: i
         compulsory=Compulsory(inputs, moved["store"], weights),
         scratchpad_bytes=capacity,
         seed=seed,
+        method=method,
         order=tuple(graph.operators[o].name for o in schedule.order),
         operators=tuple(
             PlannedOperator(

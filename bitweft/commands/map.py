@@ -15,6 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from bitweft.methods import Method
 from hw.errors import InputError
 from hw.files import require_writable, staged_directory, write_text
 from hw.spec import load_spec
@@ -23,6 +24,7 @@ from mapper.budget import Budget
 from mapper.mapping import Mapped, map_model
 from mapper.onnx_import import Layout
 from mapper.plan import Plan
+from mapper.schedule.baselines import METHODS
 from mapper.schedule.solver import Limits
 from mapper.schedule.solver import Progress as Report
 from reports.residency import write_plots
@@ -71,6 +73,10 @@ def map_command(
             "--split/--no-split", help="Run operators that do not fit in patches, or refuse them."
         ),
     ] = True,
+    method: Annotated[
+        Method,
+        typer.Option(help="What makes the plan: the search, or a baseline of the literature."),
+    ] = Method.BEST,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write a summary for machines.")
     ] = None,
@@ -103,6 +109,7 @@ def map_command(
                 input_shapes=shapes,
                 weight_memory=weight_memory,
                 may_split=may_split,
+                method=method.value,
                 limits=limits,
                 on_progress=report,
             )
@@ -191,6 +198,8 @@ def _table(mapped: Mapped, plan: Plan) -> Table:
         table.add_row(Text(what), Text(value))
 
     row("operators, tensors", f"{len(plan.operators)}, {len(plan.tensors)}")
+    if plan.method != "best":
+        row("made by baseline", plan.method)
     name = plan.source.budget
     found = "" if mapped.budget.proven else ", best found"
     suffix = "" if name == "bytes" else f" ({name}{found})"
@@ -211,7 +220,10 @@ def _table(mapped: Mapped, plan: Plan) -> Table:
     row("compulsory: weights", _bytes(compulsory.weights))
     table.add_section()
     for baseline, count in plan.baselines.items():
-        row(f"baseline {baseline}", f"{_bytes(count)} ({_reduction(plan.objective_bytes, count)})")
+        row(
+            f"baseline {baseline}",
+            f"{_bytes(count)} ({_reduction(plan.objective_bytes, count, baseline)})",
+        )
     table.add_section()
     row("seconds importing", f"{mapped.summary['import_seconds']:.2f}")
     row("seconds solving", f"{mapped.summary['solve_seconds']:.2f}")
@@ -223,8 +235,10 @@ def _bytes(count: int) -> str:
     return f"{format_bytes(count)} = {exact}" if count >= 1024 and count % 1024 == 0 else exact
 
 
-def _reduction(ours: int, baseline: int) -> str:
+def _reduction(ours: int, baseline: int, name: str) -> str:
     if baseline == 0:
-        return "nothing to save"
+        return "nothing to save" if ours == 0 else "none"
     change = 100 * (baseline - ours) / baseline
-    return f"{change:.1f} % less" if change >= 0 else f"{-change:.1f} % more, but without addresses"
+    if change >= 0:
+        return f"{change:.1f} % less"
+    return f"{-change:.1f} % more" + (", but without addresses" if name not in METHODS else "")

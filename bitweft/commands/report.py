@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bitweft.methods import Method
 from bitweft.report import make_report, write_report
 from bitweft.report_page import head, summary
 from bitweft.run_plan import Infeasible
@@ -35,6 +36,10 @@ def report_command(
             show_default="the spec's",
         ),
     ] = None,
+    method: Annotated[
+        Method,
+        typer.Option(help="What makes the plan: the search, or a baseline of the literature."),
+    ] = Method.BEST,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of calibration and plan.")] = 0,
     calibration: Annotated[
         Path | None,
@@ -76,6 +81,7 @@ def report_command(
                 model,
                 accelerator,
                 scratchpad=scratchpad,
+                method=method.value,
                 seed=seed,
                 calibration=calibration,
                 host=host,

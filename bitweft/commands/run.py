@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from bitweft.methods import Method
 from bitweft.run import Infeasible, run_network
 from bitweft.run import Progress as Report
 from bitweft.run_page import (
@@ -58,6 +59,10 @@ def run_command(
             show_default="the spec's",
         ),
     ] = None,
+    method: Annotated[
+        Method,
+        typer.Option(help="What makes the plan: the search, or a baseline of the literature."),
+    ] = Method.BEST,
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, help="Of input, calibration, plan and stalls.")
     ] = 0,
@@ -115,6 +120,7 @@ def run_command(
                 accelerator,
                 None if inputs is None else _load(inputs, model),
                 scratchpad=scratchpad,
+                method=method.value,
                 seed=seed,
                 calibration=calibration,
                 until=until,
