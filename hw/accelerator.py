@@ -104,7 +104,9 @@ class Accelerator(wiring.Component):
         m.submodules.scratchpad = scratchpad = ScratchpadMemory(
             depth=pad_words // banks, banks=banks, lanes=word_bytes
         )
-        m.submodules.weights = weights = Ram(depth=weight_words, lanes=word_bytes)
+        m.submodules.weights = weights = Ram(
+            depth=weight_words, lanes=word_bytes, wide=execute.elements
+        )
 
         wiring.connect(m, dispatcher.load, load.instructions)
         wiring.connect(m, dispatcher.store, store.instructions)

@@ -16,6 +16,7 @@ from hw.memory.ram import Ram
 from hw.memory.scratchpad import READ_LATENCY, ScratchpadMemory
 from hw.pe.base import ProcessingElement
 from hw.pe.carry_save import CarrySave
+from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
 from hw.spec import Engine, Memory, Scratchpad, Spec, WeightBuffer
 from sim.functional import Machine
@@ -31,6 +32,8 @@ SIZES = [(4, 4), (1, 4), (2, 2), (1, 2), (3, 2), (6, 4), (5, 2)]
 CASES: list[tuple[int, int, ProcessingElement]] = [
     *((*size, Mac()) for size in SIZES),
     *((*size, CarrySave()) for size in [(4, 4), (5, 2)]),
+    *((*size, FreePipeline()) for size in [(2, 4), (5, 2), (3, 8)]),
+    (2, 4, FastInner()),
 ]
 
 
@@ -52,7 +55,7 @@ class Bench:
         self.module = m = Module()
         self.unit = unit = ExecuteUnit(pe, rows=rows, cols=cols)
         self.pad = pad = ScratchpadMemory(depth=SCRATCHPAD_WORDS, banks=1, lanes=cols)
-        self.weights = weights = Ram(depth=WEIGHT_WORDS, lanes=cols)
+        self.weights = weights = Ram(depth=WEIGHT_WORDS, lanes=cols, wide=unit.elements)
         m.submodules += [unit, pad, weights]
         self.filling = Signal(init=1)
         self.data = Signal(8 * cols)

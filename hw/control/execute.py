@@ -9,12 +9,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.control.address import AddressGenerator
+from hw.engine.catalogue import create_array
 from hw.engine.feeder import Feeder
-from hw.engine.systolic import SystolicArray
 from hw.engine.vector import VectorUnit
 from hw.isa import COMPUTE_LAYOUT, Path
 from hw.memory.scratchpad import READ_LATENCY, read_port, write_port
-from hw.pe.base import ProcessingElement, cell_element
+from hw.pe.base import ProcessingElement
 from hw.post import PostProcessor
 
 __all__ = ["PARAMETER_WORDS", "WEIGHT_ADDRESS_BITS", "ExecuteUnit"]
@@ -51,14 +51,12 @@ class ExecuteUnit(wiring.Component):
     read, write : Out(read_port(cols)), Out(write_port(cols))
         Ports of the scratchpad; an address may be out of its range.
     weight_enable, weight_address, weight_data
-        Port of the weight memory, 1 cycle, which holds its word until the next read. An address may
-        be out of its range.
+        Port of the weight memory, 1 cycle, which holds its words until the next read: `elements` of
+        them, from the address on. An address may be out of its range.
     """
 
     def __init__(self, pe: ProcessingElement, *, rows: int, cols: int) -> None:
-        self._pe = cell_element(pe)
-        self._rows = rows
-        self._cols = cols
+        self._engine = create_array(pe, rows=rows, cols=cols)
         super().__init__(
             {
                 "instructions": In(stream.Signature(COMPUTE_LAYOUT)),
@@ -68,34 +66,43 @@ class ExecuteUnit(wiring.Component):
                 "write": Out(write_port(cols)),
                 "weight_enable": Out(1),
                 "weight_address": Out(WEIGHT_ADDRESS_BITS),
-                "weight_data": In(8 * cols),
+                "weight_data": In(8 * cols * self._engine.elements),
             }
         )
 
     @property
     def pe(self) -> ProcessingElement:
-        return self._pe
+        return self._engine.pe
 
     @property
     def rows(self) -> int:
-        return self._rows
+        return self._engine.rows
 
     @property
     def cols(self) -> int:
-        return self._cols
+        return self._engine.cols
+
+    @property
+    def elements(self) -> int:
+        """Weight words of one read."""
+        return self._engine.elements
 
     def elaborate(self, platform: object) -> Any:
         m = Module()
         compute = Signal(COMPUTE_LAYOUT)
         array = Signal()
         m.d.comb += array.eq(compute.path == Path.ARRAY)
-        m.submodules.addresses = addresses = AddressGenerator(rows=self._rows)
+        m.submodules.engine = engine = self._engine
+        m.submodules.addresses = addresses = AddressGenerator(rows=self.rows)
         m.submodules.feeder = feeder = Feeder(
-            self._pe, rows=self._rows, cols=self._cols, weight_address_bits=WEIGHT_ADDRESS_BITS
+            self.pe,
+            rows=self.rows,
+            cols=self.cols,
+            weight_address_bits=WEIGHT_ADDRESS_BITS,
+            paced=engine.paced,
         )
-        m.submodules.engine = engine = SystolicArray(self._pe, rows=self._rows, cols=self._cols)
-        m.submodules.vector = vector = VectorUnit(lanes=self._cols)
-        m.submodules.post = post = PostProcessor(lanes=self._cols)
+        m.submodules.vector = vector = VectorUnit(lanes=self.cols)
+        m.submodules.post = post = PostProcessor(lanes=self.cols)
         wiring.connect(m, feeder.operands, engine.operands)
         weight_base = Signal(WEIGHT_ADDRESS_BITS)
         m.d.comb += [
@@ -118,7 +125,8 @@ class ExecuteUnit(wiring.Component):
         index = Signal(range(PARAMETER_WORDS + 1))
         arriving, reading, port_free, taken = Signal(), Signal(), Signal(), Signal()
         waiting = self.instructions.payload
-        coming = Signal(8 * self._cols * PARAMETER_WORDS, reset_less=True)
+        word = 8 * self.cols
+        coming = Signal(word * PARAMETER_WORDS, reset_less=True)
         parameters = Signal.like(coming)
         in_flight = Signal(24)
         m.d.comb += [
@@ -138,7 +146,7 @@ class ExecuteUnit(wiring.Component):
         m.d.sync += arriving.eq(reading)
         with m.If(arriving):
             # The block's first word ends up lowest.
-            m.d.sync += coming.eq(Cat(coming[8 * self._cols :], self.weight_data))
+            m.d.sync += coming.eq(Cat(coming[word:], self.weight_data[:word]))
 
         # The last word is on its way when an instruction is taken.
         ready, weighs = Signal(), Signal()
@@ -177,9 +185,9 @@ class ExecuteUnit(wiring.Component):
                     m.next = "Idle"
                     with m.If(taken):
                         m.next = "Start"
-        for n in range(self._cols):
-            bias, multiplier = 32 * n, 32 * (self._cols + n)
-            shift = 64 * self._cols + 8 * n
+        for n in range(self.cols):
+            bias, multiplier = 32 * n, 32 * (self.cols + n)
+            shift = 64 * self.cols + 8 * n
             channel = post.channels[n]
             m.d.comb += [
                 channel.bias.eq(parameters[bias : bias + 32]),
@@ -249,7 +257,7 @@ class ExecuteUnit(wiring.Component):
             stages.append(Signal(about.shape(), name=f"about_{n}"))
             m.d.sync += stages[-1].eq(stages[-2])
         now, next_word = stages[-1], stages[-2]
-        pad = compute.pad_value.replicate(self._cols)
+        pad = compute.pad_value.replicate(self.cols)
         m.d.comb += [
             vector.path.eq(compute.path),
             vector.valid.eq(now.valid),
@@ -257,7 +265,7 @@ class ExecuteUnit(wiring.Component):
             vector.last.eq(now.last),
             vector.word.eq(Mux(now.inside, self.read.data, pad)),
             vector.odd.eq(next_word.odd),
-            vector.weights.eq(self.weight_data),
+            vector.weights.eq(self.weight_data[: 8 * self.cols]),
             vector.scalar_0.eq(compute.scalar_0),
             vector.scalar_1.eq(compute.scalar_1),
         ]
@@ -282,7 +290,7 @@ class ExecuteUnit(wiring.Component):
                 post.valid.eq(engine.results.valid),
                 post.last.eq(engine.results.payload.last),
             ]
-            for n in range(self._cols):
+            for n in range(self.cols):
                 m.d.comb += post.accumulators[n].eq(engine.results.payload.c[n])
         with m.Else():
             m.d.comb += [

@@ -191,6 +191,16 @@ class DigitArray(wiring.Component):
     def cols(self) -> int:
         return self._cols
 
+    @property
+    def elements(self) -> int:
+        """Elements of K in a beat."""
+        return 1
+
+    @property
+    def paced(self) -> bool:
+        """Whether the operands set the pace: they do."""
+        return True
+
     def elaborate(self, platform: object) -> Any:
         m = Module()
         write, starts, finishes, free = self._load(m)

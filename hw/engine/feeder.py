@@ -19,23 +19,33 @@ STAGES = 2
 """Cycles from a channel leaving its bank to its operand beat: the weight memory, and a register."""
 
 
-def early_release(rows: int, cols: int) -> int:
-    """Cycles before the end of a block in which its bank is given back.
+def early_release(rows: int, steps: int, *, paced: bool = False) -> int:
+    """Cycles before the end of a block, of `steps` operand beats, in which its bank is given back.
 
     The first new word arrives some cycles after it is asked for, so the bank need not be empty yet.
-    Where the array can make the feeder wait (a tile may be shorter than its rows), it must be.
+    Where the array can make the feeder wait (a tile may be shorter than its rows, or the operands
+    set the pace), it must be.
     """
-    return min(READ_LATENCY + 1, cols - 1) if rows <= cols else 0
+    return min(READ_LATENCY + 1, steps - 1) if rows <= steps and not paced else 0
 
 
 class Feeder(wiring.Component):
-    """Gathers one word of each row of a tile, then streams them byte by byte, with the weights.
+    """Gathers one word of each row of a tile, then streams them step by step, with the weights.
 
-    A block is one word (`cols` channels) of each of `rows` pixels. While one block is streamed, one
-    channel per cycle, the next is gathered, one word per cycle, so a block takes
-    ``max(rows, cols)`` cycles; or half of ``rows + cols + READ_LATENCY - early_release(rows, cols)``
-    where that is more (2 × 2, or one or two rows more than columns), since there are two banks.
+    A block is one word (`cols` channels) of each of `rows` pixels. While one block is streamed, in
+    ``steps = cols / elements`` cycles, the next is gathered, one word per cycle, so a block takes
+    ``max(rows, steps)`` cycles; or half of
+    ``rows + steps + READ_LATENCY - early_release(rows, steps)`` where that is more (2 rows and 2
+    steps, or one or two rows more than steps), since there are two banks.
     Weight words are read in streaming order from `weight_base` on, once per tile.
+
+    Parameters
+    ----------
+    pe : ProcessingElement
+        Of the engine, as `rows` and `cols` are.
+    paced : bool
+        The engine does not take a beat in every cycle: operands set its pace.
+    weight_address_bits : int
 
     Members
     -------
@@ -48,19 +58,28 @@ class Feeder(wiring.Component):
     read_enable, read_address, read_data
         Port of the scratchpad, `READ_LATENCY` cycles.
     weight_enable, weight_address, weight_data
-        Port of the weight memory, 1 cycle, which holds its word until the next read.
+        Port of the weight memory, 1 cycle, which holds its words until the next read: `elements`
+        of them, from the address on.
     operands : Out(stream.Signature(operand_beat(rows, cols, pe)))
     busy : Out(1)
         Not all channels of the words that it took have left, nor have all weights been read.
     """
 
     def __init__(
-        self, pe: ProcessingElement, *, rows: int, cols: int, weight_address_bits: int
+        self,
+        pe: ProcessingElement,
+        *,
+        rows: int,
+        cols: int,
+        weight_address_bits: int,
+        paced: bool = False,
     ) -> None:
-        self._pe = pe
         self._rows = rows
         self._cols = cols
-        self._early = early_release(rows, cols)
+        self._elements = elements = pe.k_granularity
+        if cols % elements:
+            raise ValueError(f"columns must be whole beats of {elements}, not {cols}")
+        self._early = early_release(rows, cols // elements, paced=paced)
         super().__init__(
             {
                 "weight_base": In(weight_address_bits),
@@ -71,7 +90,7 @@ class Feeder(wiring.Component):
                 "read_data": In(8 * cols),
                 "weight_enable": Out(1),
                 "weight_address": Out(weight_address_bits),
-                "weight_data": In(8 * cols),
+                "weight_data": In(8 * cols * elements),
                 "operands": Out(stream.Signature(operand_beat(rows, cols, pe))),
                 "busy": Out(1),
             }
@@ -87,7 +106,8 @@ class Feeder(wiring.Component):
 
     def elaborate(self, platform: object) -> Any:
         m = Module()
-        rows, cols = self._rows, self._cols
+        rows, cols, elements = self._rows, self._cols, self._elements
+        steps = cols // elements
         read = self.reads.payload
 
         # Gathering: one bank fills while the other streams.
@@ -131,9 +151,9 @@ class Feeder(wiring.Component):
         full, ends_tile = Signal(2), Signal(2)
         word = Mux(arrived.inside, self.read_data, self.pad.replicate(cols))
 
-        # Streaming: each step shifts every row of the bank by one channel.
+        # Streaming: each step shifts every row of the bank by its channels.
         stream_bank = Signal()
-        step = Signal(range(max(2, cols)))
+        step = Signal(range(max(2, steps)))
         address = Signal.like(self.weight_address)
         tile_start = Signal(init=1)
         # What has left its bank: `STAGES` deep, one step at a time.
@@ -143,10 +163,10 @@ class Feeder(wiring.Component):
         m.d.comb += [
             advance.eq(~staged[-1] | self.operands.ready),
             streaming.eq(full.bit_select(stream_bank, 1)),
-            last_step.eq(step == cols - 1),
+            last_step.eq(step == steps - 1),
             self.weight_enable.eq(advance & streaming),
             self.weight_address.eq(Mux(tile_start, self.weight_base, address)),
-            released.eq(advance & streaming & (step == cols - 1 - self._early)),
+            released.eq(advance & streaming & (step == steps - 1 - self._early)),
             emptied.eq(advance & streaming & last_step),
         ]
         pending = Signal(range(4))  # blocks whose last channel has not left
@@ -160,7 +180,7 @@ class Feeder(wiring.Component):
             ]
             with m.If(streaming):
                 m.d.sync += [
-                    address.eq(self.weight_address + 1),
+                    address.eq(self.weight_address + elements),
                     tile_start.eq(last_step & ends),
                     step.eq(Mux(last_step, 0, step + 1)),
                     stream_bank.eq(stream_bank ^ last_step),
@@ -173,21 +193,27 @@ class Feeder(wiring.Component):
                 with m.If(arrived_valid & (arrived.bank == n) & (arrived.row == i)):
                     m.d.sync += bank.eq(word)
                 with m.Elif(advance & streaming & (stream_bank == n)):
-                    m.d.sync += bank.eq(bank >> 8)
-                banks.append(bank[:8])
-            byte = Mux(stream_bank, banks[1], banks[0])
+                    m.d.sync += bank.eq(bank >> 8 * elements)
+                banks.append(bank[: 8 * elements])
+            channels = Mux(stream_bank, banks[1], banks[0])
             for stage in range(STAGES):
-                later = Signal(8, name=f"a_{i}_{stage}", reset_less=True)
+                later = Signal(8 * elements, name=f"a_{i}_{stage}", reset_less=True)
                 with m.If(advance):
-                    m.d.sync += later.eq(byte)
-                byte = later
-            activations.append(byte)
-        weights = Signal(8 * cols, reset_less=True)
+                    m.d.sync += later.eq(channels)
+                channels = later
+            activations.append(channels)
+        weights = Signal(8 * cols * elements, reset_less=True)
         with m.If(advance):
             m.d.sync += weights.eq(self.weight_data)
+        # A word has a byte for each column, a beat has for each column one byte of every word.
+        by_column = [
+            weights.word_select(element * cols + j, 8)
+            for j in range(cols)
+            for element in range(elements)
+        ]
         m.d.comb += [
             self.operands.valid.eq(staged[-1]),
-            self.operands.payload.eq(Cat(*activations, weights, staged_last[-1])),
+            self.operands.payload.eq(Cat(*activations, *by_column, staged_last[-1])),
         ]
         for n in range(2):
             with m.If(arrived_valid & arrived.block_end & (arrived.bank == n)):

@@ -251,6 +251,16 @@ class SystolicArray(wiring.Component):
         return self._cols
 
     @property
+    def elements(self) -> int:
+        """Elements of K in a beat."""
+        return self._pe.k_granularity
+
+    @property
+    def paced(self) -> bool:
+        """Whether the operands set the pace. They do not: only the last beat of a short tile waits."""
+        return False
+
+    @property
     def latency(self) -> int:
         """Cycles from the last operand beat of a tile to its first result beat.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from hw.control.execute import PARAMETER_WORDS
@@ -51,22 +52,23 @@ def compute_timing(instruction: Compute, spec: Spec) -> ComputeTiming:
         reads = instruction.pixels * taps
         cycles = _START + (reads - 1) + _VECTOR + _FINISH + 1
         return ComputeTiming(cycles, _START + reads if instruction.path == Path.TAPS else 1)
-    rows, cols = spec.engine.rows, spec.word_bytes
+    rows, steps = spec.engine.rows, spec.word_bytes // spec.pe.k_granularity
     tiles = -(-instruction.pixels // rows)
-    beat, leave = _last_beat(tiles, taps * instruction.words, rows, cols)
+    beat, leave = _last_beat(tiles, taps * instruction.words, rows, steps)
     cycles = _START + beat + _drain(spec.pe, rows, spec.engine.cols) + _FINISH + 1
     return ComputeTiming(cycles, _START + leave + 1)
 
 
 def operand_cycles(instruction: Compute, spec: Spec) -> int:
-    """Those of its cycles in which operands enter: an element of K of a tile, or one tap.
+    """Those of its cycles in which operands enter: a beat of a tile, or one tap.
 
     The rest is start, gathering of words for the array where it is no faster, and drain.
     """
     taps = instruction.kernel_y * instruction.kernel_x
     if instruction.path != Path.ARRAY:
         return instruction.pixels * taps
-    return -(-instruction.pixels // spec.engine.rows) * taps * instruction.words * spec.word_bytes
+    steps = spec.word_bytes // spec.pe.k_granularity
+    return -(-instruction.pixels // spec.engine.rows) * taps * instruction.words * steps
 
 
 def _drain(pe: ProcessingElement, rows: int, cols: int) -> int:
@@ -74,41 +76,42 @@ def _drain(pe: ProcessingElement, rows: int, cols: int) -> int:
     return SystolicTiming.of(pe, rows, cols).latency + rows - 1
 
 
-def _last_beat(tiles: int, blocks: int, rows: int, cols: int) -> tuple[int, int]:
-    """When the last operand beat is accepted, and when its channel left the feeder's bank.
+@lru_cache(maxsize=1 << 16)
+def _last_beat(tiles: int, blocks: int, rows: int, steps: int) -> tuple[int, int]:
+    """When the last operand beat is accepted, and when its channels left the feeder's bank.
 
     Cycles from the first read; there are `blocks` per tile.
 
-    A block is gathered in `rows` cycles and streamed in `cols`. There are two banks: block b is
+    A block is gathered in `rows` cycles and streamed in `steps`. There are two banks: block b is
     gathered when block b - 2 has (all but) left its bank, and streamed when it is whole and block
     b - 1 has left.
     """
-    early = early_release(rows, cols)
+    early = early_release(rows, steps)
     gather = [-rows, -rows]  # when the reads of the last two blocks began
-    stream = [-2 * cols, -2 * cols]  # when their first channels left
+    stream = [-2 * steps, -2 * steps]  # when their first channels left
     accepted = -rows  # the last beat of the tile before
     before: list[tuple[int, int]] = []  # where the blocks before were, relative to each other
     total = tiles * blocks
     b = 0
     while b < total:
-        begin = max(0, gather[1] + rows, stream[0] + cols - early)
-        leave = max(begin + rows - 1 + _GATHERED, stream[1] + cols)
+        begin = max(0, gather[1] + rows, stream[0] + steps - early)
+        leave = max(begin + rows - 1 + _GATHERED, stream[1] + steps)
         if b % blocks == 0 and b:
             # From its arrival on the array may make the last beat wait, and all behind it stand
             # still, but for the channels that have left until then.
-            arrival = stream[1] + cols - 1 + STAGES
+            arrival = stream[1] + steps - 1 + STAGES
             leave = max(leave, accepted - max(0, arrival - leave))
-        end = leave + cols - 1 + STAGES
+        end = leave + steps - 1 + STAGES
         if b % blocks == blocks - 1:
             end = max(end, accepted + rows)
             accepted = end
         # Where the array never makes anything wait, what happens twice goes on for ever.
         place = (leave - begin, leave - stream[1])
-        pairs = (total - b - 1) // 2 if rows <= cols and before[-2:-1] == [place] else 0
+        pairs = (total - b - 1) // 2 if rows <= steps and before[-2:-1] == [place] else 0
         forward = pairs * (leave - stream[0])
         before = [*before[-1:], place]
         gather = [gather[1] + forward, begin + forward]
         stream = [stream[1] + forward, leave + forward]
         accepted = end + forward if pairs else accepted
         b += 1 + 2 * pairs
-    return accepted, stream[1] + cols - 1
+    return accepted, stream[1] + steps - 1
