@@ -135,7 +135,7 @@ class Downsets:
 
     def fill(self, limits: Limits, entries: int = _ENTRIES) -> int:
         """Builds the table, in the finest unit that `entries` allow; returns the bound at its root."""
-        if not len(self.size):
+        if not len(self.size) or self.count > entries:
             return 0
         grain = max(1, math.gcd(*self.part.sizes))
         grain = max(grain, self.part.capacity // 512)
@@ -443,11 +443,7 @@ class Downsets:
 
     def _units(self, unit: Array) -> Array:
         """Live units of each down-set."""
-        total = np.zeros(self.count, dtype=np.int64)
-        for a, u in enumerate(unit):
-            word, bit = divmod(a, 64)
-            total += int(u) * (self.live[:, word] >> np.uint64(bit) & np.uint64(1)).astype(np.int64)
-        return total
+        return kernels.live_units(self.live, unit)
 
 
 def _closure(before: tuple[int, ...]) -> list[int]:

@@ -196,6 +196,15 @@ def live_sets(sets: Array, count: int, made: Array, users: Array) -> Any:
 
 
 @njit(cache=True, nogil=True)
+def live_units(live: Array, unit: Array) -> Array:
+    """Live units after each down-set."""
+    result = np.zeros(live.shape[0], dtype=np.int64)
+    for i in range(live.shape[0]):
+        result[i] = _total(live[i, 0], live[i, 1], unit)
+    return result
+
+
+@njit(cache=True, nogil=True)
 def least_peak(
     count: int,
     live: Array,

@@ -8,6 +8,7 @@ from random import Random
 from typing import NamedTuple
 
 from mapper.schedule.problem import Problem, bits
+from mapper.schedule.reduced import reduced
 from mapper.schedule.solver import Limits
 
 __all__ = ["Peak", "file_order", "least_peak", "peak_of", "random_orders"]
@@ -96,12 +97,14 @@ def least_peak(
     # The result is kept: budgets and baselines ask for it again.
     key = (problem, state_limit)
     if key not in _KNOWN:
-        peak = _least_peak(problem, state_limit, limits or Limits())
+        smaller = reduced(problem)
+        peak = _least_peak(smaller.problem, state_limit, limits or Limits())
         if not peak.proven and state_limit is None and not (limits and limits.exhausted()):
             # Imported late: most problems end above, without compiled code.
             from mapper.schedule.peaks import peak_by_downsets
 
-            peak = peak_by_downsets(problem, peak, limits or Limits())
+            peak = peak_by_downsets(smaller.problem, peak, limits or Limits())
+        peak = peak._replace(order=smaller.order(peak.order))
         if not peak.proven and limits is not None and limits.exhausted():
             return peak
         while len(_KNOWN) >= 8:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from mapper.schedule.problem import Problem, bits
+from mapper.schedule.problem import Problem, bits, repaired
 
-__all__ = ["Contracted", "Part", "along", "contracted", "part_of", "repaired"]
+__all__ = ["Contracted", "Part", "along", "contracted", "part_of"]
 
 
 @dataclass(frozen=True)
@@ -252,28 +251,7 @@ def contracted(part: Part, heaviest: int, *, relaxed: bool = True) -> Contracted
 def along(part: Part, order: Sequence[int]) -> Part:
     """`part` with its operators forced into `order`, or the nearest that its wiring allows."""
     before = list(part.before)
-    allowed = repaired(part, order)
+    allowed = repaired(part.before, order)
     for first, then in zip(allowed, allowed[1:], strict=False):
         before[then] |= 1 << first
     return replace(part, before=tuple(before))
-
-
-def repaired(part: Part, order: Sequence[int]) -> list[int]:
-    """`order` where the part's wiring allows it: an operator waits for those that it needs."""
-    at = {o: t for t, o in enumerate(order)}
-    left = list(part.before)
-    then: list[list[int]] = [[] for _ in left]
-    for o, mask in enumerate(left):
-        for p in bits(mask):
-            then[p].append(o)
-    ready = [at[o] for o in order if not left[o]]
-    heapq.heapify(ready)
-    result = []
-    while ready:
-        o = order[heapq.heappop(ready)]
-        result.append(o)
-        for q in then[o]:
-            left[q] &= ~(1 << o)
-            if not left[q]:
-                heapq.heappush(ready, at[q])
-    return result

@@ -5,8 +5,8 @@ from __future__ import annotations
 from mapper.schedule.cuts import parts_between
 from mapper.schedule.downsets import downsets_of
 from mapper.schedule.orders import Peak, peak_of
-from mapper.schedule.part import Part, contracted, part_of, repaired
-from mapper.schedule.problem import Problem
+from mapper.schedule.part import Part, contracted, part_of
+from mapper.schedule.problem import Problem, repaired
 from mapper.schedule.solver import Limits
 
 __all__ = ["peak_by_downsets"]
@@ -48,7 +48,7 @@ def _part(problem: Problem, part: Part, known: Peak) -> tuple[int, list[int] | N
             continue
         peak, order = downsets.least_peak()
         if smaller:
-            order = repaired(part, [o for step in order for o in smaller.members[step]])
+            order = repaired(part.before, [o for step in order for o in smaller.members[step]])
         return peak, [part.operators[o] for o in order]
     inside = set(part.operators)
     steps = [o for o in known.order if o in inside]

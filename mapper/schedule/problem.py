@@ -6,6 +6,8 @@ operators are bit masks, because ancestors and down-sets are compared in the mil
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -22,6 +24,7 @@ __all__ = [
     "cost_of",
     "moves_of",
     "rank_of",
+    "repaired",
     "residency_of",
     "use_steps",
 ]
@@ -173,6 +176,27 @@ def bits(mask: int) -> list[int]:
         low = mask & -mask
         result.append(low.bit_length() - 1)
         mask ^= low
+    return result
+
+
+def repaired(before: Sequence[int], order: Sequence[int]) -> list[int]:
+    """`order` where that is allowed: an operator waits for those of its mask in `before`."""
+    at = {o: t for t, o in enumerate(order)}
+    left = list(before)
+    then: list[list[int]] = [[] for _ in left]
+    for o, mask in enumerate(left):
+        for p in bits(mask):
+            then[p].append(o)
+    ready = [at[o] for o in order if not left[o]]
+    heapq.heapify(ready)
+    result = []
+    while ready:
+        o = order[heapq.heappop(ready)]
+        result.append(o)
+        for q in then[o]:
+            left[q] &= ~(1 << o)
+            if not left[q]:
+                heapq.heappush(ready, at[q])
     return result
 
 

@@ -11,6 +11,7 @@ from mapper.schedule.improve import least_traffic
 from mapper.schedule.orders import file_order, least_peak, random_orders
 from mapper.schedule.place import place
 from mapper.schedule.problem import Placed, Problem, Schedule, cost_of
+from mapper.schedule.reduced import Reduced, reduced
 from mapper.schedule.solver import Limits, Progress
 
 __all__ = ["Found", "search"]
@@ -88,7 +89,8 @@ def search(
         "least_peak_order": least_peak(problem, limits=limits.share(0.15)).order,
     }
     plans = _baselines(problem, orders, capacity)
-    baselines, schedules = _warm_start(problem, orders, capacity, limits)
+    smaller = reduced(problem)
+    baselines, schedules, starts = _warm_start(problem, smaller, orders, capacity, limits)
     baselines.update({n: cost_of(problem, p.schedule) for n, p in plans.items()})
     if method != "best":
         plan = plans.get(method) or baseline(problem, method, orders, capacity)
@@ -96,19 +98,17 @@ def search(
     known = [*plans.values()]
     for order in orders.values():
         known.append(place_along(problem, order, capacity))
-    starts = [*schedules, *(p.schedule for p in known)]
-    best = least_traffic(problem, capacity, starts, limits.share(0.8), on_progress)
-    tell("addresses", best.cost, best.bound)
+    schedules += [p.schedule for p in known]
+    bound = 0
+    if all(cost_of(problem, schedule) for schedule in schedules):
+        best = least_traffic(smaller.problem, capacity, starts, limits.share(0.8), on_progress)
+        schedules.insert(0, smaller.expanded(best.schedule))
+        bound = best.bound
+    tell("addresses", min(cost_of(problem, schedule) for schedule in schedules), bound)
     placed = place(
-        problem,
-        [best.schedule, *starts],
-        known,
-        capacity,
-        limits,
-        bound=best.bound,
-        on_progress=on_progress,
+        problem, schedules, known, capacity, limits, bound=bound, on_progress=on_progress
     )
-    return Found(placed, cost_of(problem, placed.schedule), best.bound, baselines)
+    return Found(placed, cost_of(problem, placed.schedule), bound, baselines)
 
 
 def _baselines(
@@ -121,25 +121,30 @@ def _baselines(
 
 
 def _warm_start(
-    problem: Problem, orders: dict[str, tuple[int, ...]], capacity: int, limits: Limits
-) -> tuple[dict[str, int], list[Schedule]]:
-    """Costs of greedy replacement, and the schedules to start from."""
+    problem: Problem,
+    smaller: Reduced,
+    orders: dict[str, tuple[int, ...]],
+    capacity: int,
+    limits: Limits,
+) -> tuple[dict[str, int], list[Schedule], list[Schedule]]:
+    """Costs of greedy replacement, its schedules, and schedules of the smaller problem."""
     schedules = {
         f"{rule}_{name}": belady(problem, order, capacity, write_aware=rule == "write_aware")
         for name, order in orders.items()
         for rule in ("belady", "write_aware")
     }
     costs = {name: cost_of(problem, schedule) for name, schedule in schedules.items()}
-    found = sorted(schedules.values(), key=lambda s: cost_of(problem, s))
-    best = cost_of(problem, found[0])
-    tries = max(2, min(ORDERS, _TRIED // len(problem.inputs)))
+    small = smaller.problem
+    best, starts = min(costs.values()), list[Schedule]()
+    tries = max(2, min(ORDERS, _TRIED // len(small.inputs)))
     within = limits.share(0.1)
-    for order in dict.fromkeys(random_orders(problem, tries, limits.seed)):
-        if best == 0 or within.exhausted():
+    first = map(smaller.grouped, orders.values())
+    tried = dict.fromkeys([*first, *random_orders(small, tries, limits.seed)])
+    for order in tried:
+        if starts and (best == 0 or within.exhausted()):
             break
         for write_aware in (True, False):
-            other = belady(problem, order, capacity, write_aware=write_aware)
-            if cost_of(problem, other) < best:
-                best = cost_of(problem, other)
-                found.insert(0, other)
-    return {**costs, f"best_of_{ORDERS}_orders": best}, found
+            other = belady(small, order, capacity, write_aware=write_aware)
+            starts.append(other)
+            best = min(best, cost_of(small, other))
+    return {**costs, f"best_of_{ORDERS}_orders": best}, [*schedules.values()], starts
