@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mapper import brute_force
 from mapper.budget import largest_operator, resolve_budget
 from mapper.check import check_plan
 from mapper.graph import Graph
@@ -19,7 +20,6 @@ from mapper.schedule.orders import file_order, least_peak, peak_of, random_order
 from mapper.schedule.problem import Placed, Problem, Schedule, cost_of, moves_of
 from mapper.schedule.search import Found, search
 from mapper.schedule.solver import Limits
-from tests import mapper_brute_force
 from tests.mapper_graphs import (
     SOURCE,
     fragmented_graph,
@@ -124,7 +124,7 @@ class TestAgainstBruteForce:
             problem = Problem.of(graph)
             hint = belady(problem, file_order(problem), capacity, write_aware=True)
             solved = solve_capacity(problem, capacity, Limits(), hint=hint)
-            want = mapper_brute_force.least_traffic(graph, capacity)
+            want = brute_force.least_traffic(graph, capacity)
             assert solved.schedule is not None
             assert solved.status == "optimal"
             assert (cost_of(problem, solved.schedule), solved.bound) == (want, want), seed
@@ -138,7 +138,7 @@ class TestAgainstBruteForce:
             graph = random_graph(2000 * operators + seed, operators)
             peak = least_peak(Problem.of(graph))
             assert peak.proven
-            assert peak.bytes == mapper_brute_force.least_peak(graph), seed
+            assert peak.bytes == brute_force.least_peak(graph), seed
             assert peak_of(Problem.of(graph), peak.order) == peak.bytes
 
 

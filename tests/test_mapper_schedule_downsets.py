@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mapper import brute_force
 from mapper.budget import largest_operator
 from mapper.graph import Graph
 from mapper.schedule import bounds
@@ -17,7 +18,6 @@ from mapper.schedule.part import contracted, part_of
 from mapper.schedule.peaks import peak_by_downsets
 from mapper.schedule.problem import Problem, Schedule, cost_of
 from mapper.schedule.solver import Limits
-from tests import mapper_brute_force
 from tests.mapper_graphs import graph_from, random_graph, with_after
 
 LIMITS = Limits(effort=5)
@@ -55,7 +55,7 @@ class TestAgainstBruteForce:
         positive = 0
         for seed in range(240):
             graph, problem, capacity = _case(seed)
-            want = mapper_brute_force.least_traffic(graph, capacity)
+            want = brute_force.least_traffic(graph, capacity)
             positive += want > 0
             downsets = downsets_of(part_of(problem, capacity, resident=()), 10**5)
             assert downsets is not None
@@ -78,7 +78,7 @@ class TestAgainstBruteForce:
         tight = 0
         for seed in range(120):
             graph, problem, capacity = _case(seed)
-            want = mapper_brute_force.least_traffic(graph, capacity)
+            want = brute_force.least_traffic(graph, capacity)
             schedule = belady(problem, file_order(problem), capacity, write_aware=True)
             bound, _ = bounds.stretches_bound(
                 problem,
@@ -99,7 +99,7 @@ class TestAgainstBruteForce:
     def test_whole_pipeline_is_optimal_and_says_so(self) -> None:
         for seed in range(120):
             graph, problem, capacity = _case(seed)
-            want = mapper_brute_force.least_traffic(graph, capacity)
+            want = brute_force.least_traffic(graph, capacity)
             start = belady(problem, file_order(problem), capacity, write_aware=False)
             best = least_traffic(problem, capacity, [start], LIMITS)
             assert (best.cost, best.bound) == (want, want), seed
@@ -150,7 +150,7 @@ class TestPeak:
             known = Peak(peak_of(problem, order), order, False)
             peak = peak_by_downsets(problem, known, LIMITS)
             assert peak.proven
-            assert peak.bytes == mapper_brute_force.least_peak(graph), seed
+            assert peak.bytes == brute_force.least_peak(graph), seed
             assert peak_of(problem, peak.order) == peak.bytes
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bitweft import bench_mapper, bench_pack, bench_proofs, bench_random
+from bitweft import bench_graphs, bench_mapper, bench_pack, bench_proofs, bench_random
 from bitweft.bench import CASES, Case, markdown, run_case, versions
 from bitweft.bench_random import KINDS, Accelerated, configurations, run_random
 from hw.errors import InputError
@@ -32,6 +32,7 @@ class Suite(StrEnum):
     PACK = "pack"
     PROOFS = "proofs"
     MAPPER = "mapper"
+    GRAPHS = "graphs"
 
 
 def bench_command(
@@ -48,8 +49,12 @@ def bench_command(
     programs: Annotated[int, typer.Option(min=0, help="Random: programs.")] = 500,
     networks: Annotated[int, typer.Option(min=0, help="Random: networks.")] = 500,
     faults: Annotated[int, typer.Option(min=0, help="Random: faults.")] = 300,
+    graphs: Annotated[int, typer.Option(min=1, help="Graphs: how many.")] = 10_000,
+    first: Annotated[
+        int, typer.Option(min=0, help="Graphs: number of the first one, to go on from there.")
+    ] = 0,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**31 - 1, help="Random, mapper: of everything.")
+        int, typer.Option(min=0, max=2**31 - 1, help="Random, mapper, graphs: of everything.")
     ] = 1,
     specs: Annotated[
         list[str] | None,
@@ -76,8 +81,9 @@ def bench_command(
     hardware once. `random` runs random programs and small networks under random stalls of the
     memory, and random faults. `pack` packs buffers of fixed lifetimes. `proofs` proves what the
     PEs and streams do, and injects faults that must break the proofs. `mapper` maps every network
-    at MR, MH and MP beside the baselines. Ends with exit status 1 when a value, a byte, a cycle or
-    an error code differs, a packing or a plan is wrong, or a file of `--instances` is not packed.
+    at MR, MH and MP beside the baselines. `graphs` maps random graphs and compares with brute
+    force. Ends with exit status 1 when a value, a byte, a cycle or an error code differs, a packing
+    or a plan is wrong, or a file of `--instances` is not packed.
 
     Example: bitweft bench networks --filter 'tiny' -o results/
     """
@@ -92,6 +98,8 @@ def bench_command(
         run = partial(_pack, files, bench_pack.drawn(drawn), seeds, time_limit, console)
     elif suite is Suite.MAPPER:
         run = partial(_mapper, _cases(pattern, bench_mapper.CASES), time_limit, seed, console)
+    elif suite is Suite.GRAPHS:
+        run = partial(_graphs, range(first, first + graphs), seed, console)
     elif suite is Suite.PROOFS:
         run = partial(_proofs, bench_proofs.chosen(pattern), console)
     else:
@@ -113,6 +121,8 @@ def _agrees(suite: Suite, content: dict[str, Any]) -> bool:
         return all(result["agrees"] for result in content["results"])
     if suite is Suite.MAPPER:
         return all(result["checked"] for result in content["results"])
+    if suite is Suite.GRAPHS:
+        return not content["violations"]
     if suite is Suite.PROOFS:
         return bench_proofs.agrees(content["results"])
     if suite is Suite.PACK:
@@ -162,6 +172,29 @@ def _mapper(
             )
     made = bench_mapper.versions(seconds, seed)
     return {"made_with": made, "results": results}, bench_mapper.markdown(results, made)
+
+
+def _graphs(numbers: range, seed: int, console: Console) -> tuple[dict[str, Any], str]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("graphs", total=len(numbers))
+        results = bench_graphs.run_graphs(
+            numbers,
+            seed,
+            lambda number: bar.update(task, advance=1, description=f"graph {number}"),
+        )
+    for violation in results.violations:
+        wrong = escape("; ".join(violation["wrong"]))
+        console.print(f"[red]graph {violation['number']}[/]: {wrong}")
+    for tally in results.content()["results"]:
+        console.print(
+            f"{tally['graphs']:,} graphs of {tally['operators']} operators: {tally['optimal']:,} "
+            f"proven optimal, {tally['reached']:,} of {tally['brute_forced']:,} at the optimum of "
+            "brute force"
+        )
+    made = {**bench_graphs.versions(seed), "graphs": f"{numbers[0]} to {numbers[-1]}"}
+    content = {"made_with": made, **results.content()}
+    return content, bench_graphs.markdown(content)
 
 
 def _proofs(selected: Sequence[Proof], console: Console) -> tuple[dict[str, Any], str]:

@@ -8,6 +8,8 @@ from itertools import combinations, permutations
 
 from mapper.graph import Graph
 
+__all__ = ["least_peak", "least_traffic"]
+
 State = tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]
 
 
@@ -15,7 +17,7 @@ def least_traffic(graph: Graph, capacity: int) -> int:
     """Least non-compulsory bytes, addresses left out.
 
     Dijkstra over (operators that ran, tensors on chip, tensors with a copy off chip, network
-    inputs that were read).
+    inputs that were read). Exponential: for some seven operators.
     """
     done_before = {o.name: frozenset(o.after) for o in graph.operators}
     size = {t.name: t.bytes for t in graph.tensors}
