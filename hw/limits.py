@@ -11,7 +11,7 @@ __all__ = ["accelerator_conflict", "require_accelerator"]
 # Widths of fields of the instruction set: a word's bytes are enabled by `mask`, scratchpad words
 # have 24-bit and weight words 20-bit addresses.
 _MAX_COLS = 32
-_PES = ("mac", "opt1", "fip", "ffip")
+_PES = ("mac", "opt1", "fip", "ffip", "opt2", "opt4c", "opt4e")
 _SCRATCHPAD_WORDS = 1 << 24
 _WEIGHT_WORDS = 1 << 20
 

@@ -6,7 +6,7 @@ byte arrays, and a program runs in order. Dependency tokens are checked for dead
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -36,12 +36,22 @@ class Machine:
     word_bytes : int
         Bytes of a word, one per engine column.
     scratchpad_words, weight_words : int
+    on_array : callable, optional
+        Receives each computation on the array and its activations, (pixels, K) int64 in the order
+        in which the array takes them.
     """
 
     def __init__(
-        self, memory: Bytes, *, word_bytes: int, scratchpad_words: int, weight_words: int
+        self,
+        memory: Bytes,
+        *,
+        word_bytes: int,
+        scratchpad_words: int,
+        weight_words: int,
+        on_array: Callable[[Compute, Integers], object] | None = None,
     ) -> None:
         self.memory = memory
+        self.on_array = on_array
         self.word_bytes = word_bytes
         self.scratchpad = np.zeros((scratchpad_words, word_bytes), np.uint8)
         self.weights = np.zeros((weight_words, word_bytes), np.uint8)
@@ -115,7 +125,10 @@ class Machine:
         shift = np.frombuffer(parameters, np.uint8, lanes, 8 * lanes).astype(np.int64)
         if c.path == Path.ARRAY:
             weights = self._local(self.weights, c.weights + _PARAMETER_WORDS, steps)
-            sums = taps.reshape(len(taps), -1) @ weights.view(np.int8).astype(np.int64)
+            operands = taps.reshape(len(taps), -1)
+            if self.on_array is not None:
+                self.on_array(c, operands)
+            sums = operands @ weights.view(np.int8).astype(np.int64)
         elif c.path == Path.TAPS:
             weights = self._local(self.weights, c.weights + _PARAMETER_WORDS, steps)
             sums = (taps * weights.view(np.int8).astype(np.int64)).sum(axis=1)

@@ -18,9 +18,10 @@ from hw.pe.base import ProcessingElement
 from hw.pe.carry_save import CarrySave
 from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
+from hw.pe.sparse_digit import Opt2, Opt4c, Opt4e
 from hw.spec import Engine, Memory, Scratchpad, Spec, WeightBuffer
 from sim.functional import Machine
-from sim.timing.execute import READ_AHEAD, compute_timing
+from sim.timing.execute import READ_AHEAD, ComputeTiming, compute_timing
 from tests.random_computes import (
     SCRATCHPAD_WORDS,
     WEIGHT_WORDS,
@@ -34,6 +35,10 @@ CASES: list[tuple[int, int, ProcessingElement]] = [
     *((*size, CarrySave()) for size in [(4, 4), (5, 2)]),
     *((*size, FreePipeline()) for size in [(2, 4), (5, 2), (3, 8)]),
     (2, 4, FastInner()),
+    (2, 4, Opt4c(segment=16)),
+    (3, 2, Opt4c(segment=8, recoding="booth", cells_per_adder=1)),
+    (4, 4, Opt4e(segment=32)),
+    (1, 8, Opt2(segment=32)),
 ]
 
 
@@ -120,6 +125,14 @@ def _case(rows: int, cols: int) -> tuple[Machine, list[Compute], np.random.Gener
     return machine, program, rng
 
 
+def _step(machine: Machine, compute: Compute, spec: Spec) -> ComputeTiming:
+    """Computes, and says how long the hardware takes for just these operands."""
+    seen: list[Any] = []
+    machine.on_array = lambda _, operands: seen.append(operands)
+    machine.step(compute)
+    return compute_timing(compute, spec, seen[0] if seen else None)
+
+
 async def _offer(ctx: Any, unit: ExecuteUnit, compute: Compute) -> None:
     word = int.from_bytes(encode([compute]), "little")
     ctx.set(unit.instructions.payload.as_value(), word)
@@ -140,13 +153,14 @@ def test_results_and_cycles_of_random_instructions(
     machine, program, _ = _case(rows, cols)
     bench = Bench(pe, rows, cols)
     cycles: list[int] = []
+    timings: list[ComputeTiming] = []
 
     async def run(ctx: Any) -> None:
         await bench.store(ctx, 0b01, machine.scratchpad)
         await bench.store(ctx, 0b10, machine.weights)
         unit = bench.unit
         for compute in program:
-            machine.step(compute)
+            timings.append(_step(machine, compute, spec_of(pe, rows, cols)))
             ctx.set(bench.filling, 0)
             await _offer(ctx, unit, compute)
             count = 0
@@ -162,21 +176,27 @@ def test_results_and_cycles_of_random_instructions(
             assert await bench.contents(ctx, cols) == machine.scratchpad.tolist(), compute
 
     _simulate(bench, run)
-    spec = spec_of(pe, rows, cols)
-    assert cycles == [READ_AHEAD + compute_timing(compute, spec).cycles for compute in program]
+    assert cycles == [READ_AHEAD + timing.cycles for timing in timings]
 
 
-@pytest.mark.parametrize(("rows", "cols"), [(4, 4), (2, 2), (6, 4)])
+@pytest.mark.parametrize(
+    ("rows", "cols", "pe"),
+    [(4, 4, Mac()), (2, 2, Mac()), (6, 4, Mac()), (3, 4, Opt4c(segment=8))],
+    ids=lambda v: getattr(v, "kind", v),
+)
 @pytest.mark.parametrize("longest", [0, 60])
-def test_instructions_one_after_another(rows: int, cols: int, longest: int) -> None:
+def test_instructions_one_after_another(
+    rows: int, cols: int, pe: ProcessingElement, longest: int
+) -> None:
     machine, program, rng = _case(rows, cols)
     # Not in order of the paths only, so that each follows each.
     program = [program[n] for n in rng.integers(0, len(program), 14)]
     pauses = rng.integers(0, longest + 1, len(program)).tolist()
-    bench = Bench(Mac(), rows, cols)
+    bench = Bench(pe, rows, cols)
     offered: list[int] = []
     accepted: list[int] = []
     finished: list[int] = []
+    timings: list[ComputeTiming] = []
 
     async def run(ctx: Any) -> None:
         await bench.store(ctx, 0b01, machine.scratchpad)
@@ -200,14 +220,12 @@ def test_instructions_one_after_another(rows: int, cols: int, longest: int) -> N
                 pause = pauses[len(accepted)] if len(accepted) < len(program) else 0
             cycle += 1
             assert cycle < 40_000
-        for compute in program:
-            machine.step(compute)
+        timings.extend(_step(machine, compute, spec_of(pe, rows, cols)) for compute in program)
         assert await bench.contents(ctx, cols) == machine.scratchpad.tolist()
 
     _simulate(bench, run)
     weights_free = ends = 0
-    for n, compute in enumerate(program):
-        timing = compute_timing(compute, spec_of(Mac(), rows, cols))
+    for n, timing in enumerate(timings):
         assert accepted[n] == max(ends, max(offered[n], weights_free) + READ_AHEAD), n
         weights_free = accepted[n] + timing.weights
         ends = accepted[n] + timing.cycles - 1

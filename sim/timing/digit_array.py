@@ -21,10 +21,12 @@ from hw.pe.sparse_digit import DigitElement
 from sim.digits import pass_cycles, recode
 from sim.timing.systolic import Cycles, StreamTrace
 
-__all__ = ["DigitTiming", "DigitTrace"]
+__all__ = ["TO_FIRST_DIGIT", "TO_RESULT", "DigitTiming", "DigitTrace"]
 
-_TO_FIRST_DIGIT = 2
-_TO_RESULT = 5
+TO_FIRST_DIGIT = 2
+"""Cycles from the one after a complete segment to its first digit."""
+TO_RESULT = 5
+"""Cycles from the read-out of a tile's last pass to its results."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class DigitTiming:
                 previous = int(times[-1])
                 passes = self.passes(operands[part])
                 issuing += passes.sum(axis=1)
-                begin = np.maximum(ended + self.turns, previous + 1 + _TO_FIRST_DIGIT)
+                begin = np.maximum(ended + self.turns, previous + 1 + TO_FIRST_DIGIT)
                 for weight in range(passes.shape[1]):
                     ended = begin + passes[:, weight] - 1
                     if offset == 0 and weight == 0:
@@ -135,7 +137,7 @@ class DigitTiming:
                 freed = [freed[1], int(ended.max()) + 1]
             for row in range(self.rows):
                 at = max(
-                    int(ended[row]) + self.turns + _TO_RESULT, emitted[-1] + 1 if emitted else 0
+                    int(ended[row]) + self.turns + TO_RESULT, emitted[-1] + 1 if emitted else 0
                 )
                 while len(ready) and not ready[at % len(ready)]:
                     at += 1

@@ -11,11 +11,20 @@ from hw.engine.vector import VECTOR_LATENCY
 from hw.isa import Compute, Path
 from hw.memory.scratchpad import READ_LATENCY
 from hw.pe.base import ProcessingElement
+from hw.pe.sparse_digit import DigitElement
 from hw.post import POST_LATENCY
 from hw.spec import Spec
+from sim.reference import Integers
+from sim.timing.digit_compute import GATHERED, last_result
 from sim.timing.systolic import SystolicTiming
 
-__all__ = ["READ_AHEAD", "ComputeTiming", "compute_timing", "operand_cycles"]
+__all__ = [
+    "READ_AHEAD",
+    "ComputeTiming",
+    "compute_timing",
+    "follows_operands",
+    "operand_cycles",
+]
 
 READ_AHEAD = PARAMETER_WORDS - 1
 """Cycles from the first read of an instruction's parameters to its acceptance, at the earliest."""
@@ -26,8 +35,6 @@ _START = 2
 _FINISH = POST_LATENCY + 1
 # From the read of a vector path's last word to the post-processing pipe.
 _VECTOR = READ_LATENCY + VECTOR_LATENCY
-# From a block's last read to the first of its channels on the way: scratchpad, bank, bank is full.
-_GATHERED = READ_LATENCY + 1
 
 
 class ComputeTiming(NamedTuple):
@@ -45,14 +52,39 @@ class ComputeTiming(NamedTuple):
     weights: int
 
 
-def compute_timing(instruction: Compute, spec: Spec) -> ComputeTiming:
-    """Exact timing of an instruction in the execute unit."""
+def follows_operands(spec: Spec) -> bool:
+    """Whether what the array computes decides how long it takes."""
+    return isinstance(spec.pe, DigitElement)
+
+
+def compute_timing(
+    instruction: Compute, spec: Spec, operands: Integers | None = None
+) -> ComputeTiming:
+    """Exact timing of an instruction in the execute unit.
+
+    Parameters
+    ----------
+    operands : (pixels, K), optional
+        Activations of a computation on the array, in the order of streaming; needed where
+        `follows_operands`.
+
+    Raises
+    ------
+    ValueError
+        They are missing.
+    """
     taps = instruction.kernel_y * instruction.kernel_x
     if instruction.path != Path.ARRAY:
         reads = instruction.pixels * taps
         cycles = _START + (reads - 1) + _VECTOR + _FINISH + 1
         return ComputeTiming(cycles, _START + reads if instruction.path == Path.TAPS else 1)
     rows, steps = spec.engine.rows, spec.word_bytes // spec.pe.k_granularity
+    if isinstance(spec.pe, DigitElement):
+        if operands is None:
+            raise ValueError(f"operands must be given for {spec.pe.kind}: they set its pace")
+        pad = instruction.pad_value
+        taken, leave = last_result(spec.pe, operands, rows=rows, cols=spec.engine.cols, pad=pad)
+        return ComputeTiming(_START + taken + _FINISH + 1, _START + leave + 1)
     tiles = -(-instruction.pixels // rows)
     beat, leave = _last_beat(tiles, taps * instruction.words, rows, steps)
     cycles = _START + beat + _drain(spec.pe, rows, spec.engine.cols) + _FINISH + 1
@@ -95,7 +127,7 @@ def _last_beat(tiles: int, blocks: int, rows: int, steps: int) -> tuple[int, int
     b = 0
     while b < total:
         begin = max(0, gather[1] + rows, stream[0] + steps - early)
-        leave = max(begin + rows - 1 + _GATHERED, stream[1] + steps)
+        leave = max(begin + rows - 1 + GATHERED, stream[1] + steps)
         if b % blocks == 0 and b:
             # From its arrival on the array may make the last beat wait, and all behind it stand
             # still, but for the channels that have left until then.
