@@ -84,7 +84,7 @@ def run_case(case: Case, progress: Callable[[str, float | None], object]) -> dic
     """Runs a case; the result is what the tables and the JSON file hold."""
     network = find_network(case.network)
     spec = load_spec(case.spec)
-    spec = spec.model_copy(update={"pe": PES[case.pe](kind=case.pe)})
+    spec = spec.with_pe(PES[case.pe](kind=case.pe))
     with tempfile.TemporaryDirectory(prefix="bitweft-") as folder:
         model = Path(folder) / f"{case.network}.onnx"
         model.write_bytes(network.content(dict(case.options) or None, weights="seeded", seed=0))

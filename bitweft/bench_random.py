@@ -93,7 +93,7 @@ def configurations(specs: Sequence[str]) -> list[Accelerated]:
     else:
         tiny = load_spec("tiny")
         pes = [pe(kind=kind) for kind, pe in PES.items()]
-        of_pes = [tiny.model_copy(update={"pe": pe}) for pe in pes]
+        of_pes = [tiny.with_pe(pe) for pe in pes]
         chosen = [
             Accelerated(f"tiny {spec.pe.kind}", spec)
             for spec in of_pes

@@ -88,7 +88,13 @@ def _run(
     traffic: Traffic,
 ) -> bool:
     """Runs a program that must succeed, bounded by a watchdog; compares counters and cycles."""
-    timing = program_timing(program, spec, latency=memory.latency, interval=memory.interval)
+    timing = program_timing(
+        program,
+        spec,
+        latency=memory.latency,
+        interval=memory.interval,
+        image=accelerator.memory,
+    )
     # More than any memory of these stalls makes of it: what takes as long hangs.
     limit = round(10 * (timing.cycles + 1000) / (1 - memory.stalls) ** 2)
     check.stalled = memory.stalls > 0
@@ -242,7 +248,11 @@ def check_fault(rng: np.random.Generator, spec: Spec, number: int) -> Check:
     case, what = random_program(rng, spec), fault_of(number)
     code, length, expected = encode(case.instructions), len(case.instructions), ErrorCode.BUS
     timing = program_timing(
-        case.instructions, spec, latency=memory.latency, interval=memory.interval
+        case.instructions,
+        spec,
+        latency=memory.latency,
+        interval=memory.interval,
+        image=case.memory,
     )
     limit = round(10 * (timing.cycles + 1000) / (1 - memory.stalls) ** 2)
     if what in MALFORMATIONS:

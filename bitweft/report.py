@@ -12,6 +12,7 @@ from typing import Any
 
 from bitweft.report_page import COLUMNS, figures, layer_row, report_page, summary
 from bitweft.run_plan import import_network, plan_network
+from bitweft.run_program import RunProgram, drawn_input
 from hw.errors import InputError
 from hw.limits import accelerator_conflict
 from hw.spec import Spec
@@ -25,7 +26,7 @@ from reports.residency import write_plots
 from reports.style import fixed_style, save
 from reports.trace import trace_text
 from reports.traffic import Class, TensorTraffic, traffic_per_tensor
-from sim.timing.program import ProgramTiming, program_timing
+from sim.timing.program import ProgramTiming
 
 __all__ = ["Report", "make_report", "write_report"]
 
@@ -90,7 +91,8 @@ def make_report(
     on_progress("lowering")
     lowered = lower(network, plan, spec)
     on_progress(f"timing {len(lowered.program):,} instructions")
-    timing = program_timing(lowered.program, spec)
+    program = RunProgram.whole(network, lowered, spec)
+    timing = program.fed(drawn_input(network, seed)).timing
     return Report(
         plan=plan,
         spec=spec,

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import numpy.typing as npt
 
 from bitweft.run_figures import layers_of, planned_traffic, program_traffic
 from bitweft.run_hardware import Hardware, Progress
 from bitweft.run_plan import Infeasible, import_network, plan_network
-from bitweft.run_program import RunProgram
+from bitweft.run_program import RunProgram, drawn_input
 from bitweft.run_result import Mismatch, NetworkRun, Waveform, first_difference, total
 from bitweft.run_waves import WavesOf, require_layer
 from hw.errors import InputError
@@ -129,7 +128,7 @@ def run_network(
     runs = []
     for number, feeds in enumerate(images):
         image = f"image {number + 1} of {len(images)}: " if len(images) > 1 else ""
-        hardware = Hardware(spec, lowered, stalls, seed + number, _prefixed(report, image))
+        hardware = Hardware(spec, stalls, seed + number, _prefixed(report, image))
         runs.append(ready.run(hardware, feeds, waves if number == 0 else None))
     return total(runs)
 
@@ -156,14 +155,15 @@ class _Ready:
         hardware.report("computing the reference", None)
         expected = run_reference(self.model.network, feeds)
         window = None if waves is None else self._window(waves)
-        counted = hardware.run(self.program, feeds, window)
-        values = self.program.values(counted.memory)
+        program = self.program.fed(feeds)
+        counted = hardware.run(program, window)
+        values = program.values(counted.memory)
         wrong = {n: int((v != expected[n]).sum()) for n, v in values.items()}
         first = None
         if any(wrong.values()):
             first = self._first(hardware, feeds, expected)
             first = first or first_difference(self.model.network, self.plan, values, expected)
-        whole, program = self.until is None, self.program
+        whole = self.until is None
         finishes = program.finishes, counted.finishes
         waveform = None
         if waves is not None and counted.traced is not None:
@@ -203,7 +203,7 @@ class _Ready:
         """Runs again with the result of every layer stored, also of those that stay on chip."""
         network = self.model.network
         every = RunProgram.until(network, self.lowered, self.spec, self.order)
-        values = every.values(hardware.run(every, feeds).memory)
+        values = every.values(hardware.run(every.fed(feeds)).memory)
         return first_difference(network, self.plan, values, expected)
 
 
@@ -222,7 +222,5 @@ def _images(
     """What the network reads for each image, and where it comes from."""
     if inputs is not None:
         return [model.feeds(image) for image in model.images(inputs)], "given"
-    rng = np.random.default_rng(seed)
-    shapes = {name: model.network.tensor(name).shape for name in model.network.inputs}
-    drawn = {n: rng.integers(-128, 128, shape).astype(np.int8) for n, shape in shapes.items()}
-    return [drawn], f"drawn from seed {seed}: every int8 value equally likely"
+    source = f"drawn from seed {seed}: every int8 value equally likely"
+    return [drawn_input(model.network, seed)], source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,9 +12,6 @@ from bitweft.run_figures import Traffic
 from bitweft.run_program import RunProgram
 from hw.control.dispatch import ErrorCode
 from hw.spec import Spec
-from mapper.layout import pack_tensor
-from mapper.lowered import Lowered
-from sim.quantised import Values
 from sim.runner.accelerator import MemoryModel, NativeAccelerator, Waves
 from sim.runner.library import SimulationError
 
@@ -55,15 +52,12 @@ class Hardware:
     """Runs programs of one network, each on an accelerator fresh from reset."""
 
     spec: Spec
-    lowered: Lowered
     stalls: float
     seed: int
     report: Progress
 
-    def run(
-        self, program: RunProgram, feeds: Mapping[str, Values], waves: Waves | None = None
-    ) -> Counted:
-        """Puts the inputs in place and runs a program.
+    def run(self, program: RunProgram, waves: Waves | None = None) -> Counted:
+        """Runs a program whose inputs are in place.
 
         Raises
         ------
@@ -78,11 +72,6 @@ class Hardware:
         expected = (0, *timing.computes)
         with NativeAccelerator(self.spec, memory, waves) as accelerator:
             accelerator.memory[:] = program.image
-            for name, values in feeds.items():
-                if name in self.lowered.tensors:
-                    packed = pack_tensor(values, self.spec.word_bytes)
-                    home = self.lowered.tensors[name]
-                    accelerator.memory[home : home + len(packed)] = packed
             self.report("simulating", 0.0)
             error = accelerator.run(
                 program=program.address,

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from hw.engine.catalogue import EngineKind, engine_conflict
+from hw.engine.catalogue import EngineKind, engine_conflict, engine_kind_of
 from hw.errors import InputError
-from hw.pe.base import accumulator_bits_for
+from hw.pe.base import ProcessingElement, accumulator_bits_for
 from hw.registry import PES, AnyPE
 from hw.units import parse_bytes
 
@@ -167,6 +167,13 @@ class Spec(_Section):
                 f"not {self.weight_buffer.bytes}: change it or memory.bus_bits",
             )
         return self
+
+    def with_pe(self, pe: ProcessingElement) -> Spec:
+        """The same with another PE, on the engine that is made for it where its own is not."""
+        engine = self.engine
+        if engine_conflict(engine.kind, pe):
+            engine = engine.model_copy(update={"kind": engine_kind_of(pe)})
+        return self.model_copy(update={"engine": engine, "pe": pe})
 
     def resolved(self) -> dict[str, Any]:
         """Every parameter, defaults included, as JSON types."""

@@ -36,9 +36,9 @@ class Machine:
     word_bytes : int
         Bytes of a word, one per engine column.
     scratchpad_words, weight_words : int
-    on_array : callable, optional
-        Receives each computation on the array and its activations, (pixels, K) int64 in the order
-        in which the array takes them.
+    on_compute : callable, optional
+        Receives each computation when it is done, with its activations, (pixels, K) int64 in the
+        order in which the array takes them; None with those that do not run on the array.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class Machine:
         word_bytes: int,
         scratchpad_words: int,
         weight_words: int,
-        on_array: Callable[[Compute, Integers], object] | None = None,
+        on_compute: Callable[[Compute, Integers | None], object] | None = None,
     ) -> None:
         self.memory = memory
-        self.on_array = on_array
+        self.on_compute = on_compute
         self.word_bytes = word_bytes
         self.scratchpad = np.zeros((scratchpad_words, word_bytes), np.uint8)
         self.weights = np.zeros((weight_words, word_bytes), np.uint8)
@@ -118,6 +118,7 @@ class Machine:
     def _compute(self, c: Compute) -> None:
         taps = self._taps(c)
         lanes = self.word_bytes
+        operands: Integers | None = None
         steps = taps.shape[1] if c.path != Path.ARRAY else taps.shape[1] * lanes
         parameters = self._local(self.weights, c.weights, _PARAMETER_WORDS).tobytes()
         bias = np.frombuffer(parameters, "<i4", lanes).astype(np.int64)
@@ -126,8 +127,6 @@ class Machine:
         if c.path == Path.ARRAY:
             weights = self._local(self.weights, c.weights + _PARAMETER_WORDS, steps)
             operands = taps.reshape(len(taps), -1)
-            if self.on_array is not None:
-                self.on_array(c, operands)
             sums = operands @ weights.view(np.int8).astype(np.int64)
         elif c.path == Path.TAPS:
             weights = self._local(self.weights, c.weights + _PARAMETER_WORDS, steps)
@@ -144,6 +143,8 @@ class Machine:
             raise ProgramError(f"scratchpad must reach word {rows.max()}")
         written = np.array([c.mask >> n & 1 == 1 for n in range(lanes)])
         self.scratchpad[rows] = np.where(written, result, self.scratchpad[rows])
+        if self.on_compute is not None:
+            self.on_compute(c, operands)
 
     def _taps(self, c: Compute) -> Integers:
         """Bytes read by every output pixel: (pixels, taps × words, lanes)."""

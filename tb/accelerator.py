@@ -102,7 +102,11 @@ class AcceleratorBench:
         }
         if self.port.stalls == 0:
             expected["cycles"] = program_timing(
-                case.program, self.spec, latency=self.port.latency, interval=1
+                case.program,
+                self.spec,
+                latency=self.port.latency,
+                interval=1,
+                image=case.memory,
             ).cycles
         for name, value in expected.items():
             assert counters[name] == value, (

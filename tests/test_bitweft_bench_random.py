@@ -35,7 +35,7 @@ def test_small_accelerators_of_every_pe_and_of_several_widths() -> None:
     assert {one.spec.word_bytes for one in chosen} == {2, 4, 8}
     assert len({one.name for one in chosen}) == len(chosen)
     for kind, pe in PES.items():
-        fits = accelerator_conflict(TINY.model_copy(update={"pe": pe(kind=kind)})) is None
+        fits = accelerator_conflict(TINY.with_pe(pe(kind=kind))) is None
         assert fits == any(one.name == f"tiny {kind}" for one in chosen)
 
 

@@ -127,10 +127,10 @@ def _case(rows: int, cols: int) -> tuple[Machine, list[Compute], np.random.Gener
 
 def _step(machine: Machine, compute: Compute, spec: Spec) -> ComputeTiming:
     """Computes, and says how long the hardware takes for just these operands."""
-    seen: list[Any] = []
-    machine.on_array = lambda _, operands: seen.append(operands)
+    seen: list[ComputeTiming] = []
+    machine.on_compute = lambda c, operands: seen.append(compute_timing(c, spec, operands))
     machine.step(compute)
-    return compute_timing(compute, spec, seen[0] if seen else None)
+    return seen[0]
 
 
 async def _offer(ctx: Any, unit: ExecuteUnit, compute: Compute) -> None:

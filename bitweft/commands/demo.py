@@ -187,12 +187,18 @@ def _digits(run: DigitsRun) -> page.Section:
         ("mismatches", f"{run.mismatches:,}"),
         ("elements apart from ONNX Runtime", f"{run.apart:,} of {run.compared:,}"),
         ("furthest apart, in units of int8", f"{run.worst}"),
-        ("cycles per image, predicted", f"{run.predicted:,}"),
-        ("cycles per image, counted", f"{run.cycles:,}"),
+        ("cycles per image, predicted", _span(run.predicted)),
+        ("cycles per image, counted", _span(run.cycles)),
+        ("images that took other cycles than predicted", f"{run.late:,}"),
         ("bytes per image, planned", f"{run.planned_bytes:,}"),
         ("bytes per image, counted", f"{run.counted_bytes:,}"),
     ]
     return page.Section("4. Run a whole network", _DIGITS_TEXT, page.Table(["", "tiny"], rows))
+
+
+def _span(cycles: tuple[int, int]) -> str:
+    least, most = cycles
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _footer(seed: int) -> str:

@@ -81,7 +81,7 @@ def _passes(pe: DigitElement, whole: npt.NDArray[np.int64]) -> npt.NDArray[np.in
     return cycles
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _walk(
     passes: npt.NDArray[np.int64], k: int, segment: int, steps: int, turns: int
 ) -> tuple[int, int]:

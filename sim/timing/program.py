@@ -12,13 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from hw.bus.load import OUTSTANDING
 from hw.bus.transfer import MAX_BEATS
 from hw.control.dispatch import FETCH_INSTRUCTIONS
 from hw.isa import INSTRUCTION_BYTES, Begin, Compute, End, Instruction, Load, Store
 from hw.spec import Spec
 from hw.tokens import absolute_tokens
-from sim.timing.execute import READ_AHEAD, compute_timing
+from sim.timing.execute import READ_AHEAD, ComputeTiming
+from sim.timing.operands import compute_timings
 from sim.timing.store import store_cycles
 
 __all__ = ["Fetch", "ProgramTiming", "Span", "program_timing"]
@@ -94,6 +98,7 @@ def program_timing(
     address: int = 0,
     latency: int | None = None,
     interval: int | None = None,
+    image: npt.NDArray[np.uint8] | None = None,
 ) -> ProgramTiming:
     """Exact timing of a program under a memory that does not stall.
 
@@ -105,11 +110,14 @@ def program_timing(
         Where it lies in memory, in bytes.
     latency, interval : int, optional
         Cycles from a read address to its first data, and per beat; by default the spec's.
+    image : (bytes,) uint8, optional
+        Memory before the run, inputs included; needed where the operands set the pace, see
+        `sim.timing.execute.follows_operands`.
 
     Raises
     ------
     ValueError
-        The program waits for ever.
+        The program waits for ever, or `image` is needed and missing.
     """
     memory = spec.memory
     beat = -(-spec.word_bytes // memory.bytes_per_cycle)
@@ -119,6 +127,7 @@ def program_timing(
         memory.latency_cycles if latency is None else latency,
         beat if interval is None else interval,
         address,
+        compute_timings(program, spec, image),
     ).run()
 
 
@@ -155,8 +164,10 @@ class _Walk:
         latency: int,
         interval: int,
         address: int,
+        computes: Sequence[ComputeTiming],
     ) -> None:
         self.program = program
+        self.computes = iter(computes)  # they begin in order
         self.tokens = absolute_tokens(program)
         self.spec = spec
         self.latency = max(1, latency)
@@ -310,7 +321,7 @@ class _Walk:
                 self.splitting.extend(bursts)
                 self.split_load.append([place, len(bursts)])
             elif isinstance(head, Compute):
-                timing = compute_timing(head, self.spec)
+                timing = next(self.computes)
                 self.begin[place] = now + 1
                 self.execute_ends = self.finish(unit, place, now + timing.cycles) - 1
                 self.ends.append(self.execute_ends)
