@@ -43,12 +43,13 @@ COLUMNS = (
 _MOST_TENSORS = 20
 
 _MEANING = {
-    Part.MACS: "least whole cycles per layer for its MACs, each once, one per PE and cycle",
+    Part.MACS: "least whole cycles per layer for its MACs, each once, at the rate of whole beats",
     Part.DEPTHWISE: "depthwise convolutions: one tap per lane and cycle, each once",
     Part.VECTOR: "layers without MACs: one tap or element per lane and cycle, each once",
     Part.AGAIN: "what rows that several patches compute add to the three above",
     Part.PADDING: "zeros that enter because channels fill whole words, or belong to other groups",
     Part.TAILS: "rows of the array beyond the last pixel of a computation",
+    Part.DIGITS: "digits of operands that take longer than a beat, with fill and drain",
     Part.SETUP: "fill and drain of each computation, its parameters, and gathering of words",
     Part.WEIGHTS: "nothing computes: a load of weights must end first",
     Part.ACTIVATIONS: "nothing computes: a load of activations must end first",
@@ -142,7 +143,7 @@ def head(report: Report) -> list[tuple[str, str]]:
     """The most important figures, in words."""
     plan, spec, found = report.plan, report.spec, report.waterline
     macs = sum(layer.macs for layer in found.layers)
-    pes = spec.engine.rows * spec.engine.cols
+    most = spec.macs_per_cycle
     moved = total_traffic(list(report.tensors))
     rows = [
         ("engine", f"{spec.engine.rows} x {spec.engine.cols} PEs ({spec.pe.kind})"),
@@ -152,7 +153,7 @@ def head(report: Report) -> list[tuple[str, str]]:
         ("MACs", f"{macs:,}"),
         ("MACs computed again in patches", f"{plan.recomputed_macs:,}"),
         ("cycles (exact, memory without stalls)", f"{found.cycles:,}"),
-        ("utilisation: MACs of all PEs", _percent(macs / (found.cycles * pes))),
+        ("utilisation: MACs of all PEs", _percent(macs / (found.cycles * most))),
     ]
     for unit, name in zip(_UNITS, ("array", "depthwise", "other vector"), strict=True):
         rows.append((f"utilisation: {name} layers", _percent(_unit_share(report, unit))))

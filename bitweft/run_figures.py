@@ -139,7 +139,7 @@ def layers_of(
                 unit="array" if on_array[name] else "lanes",
                 macs=macs[name],
                 operations=macs[name] if on_array[name] else taps[name] * elements,
-                per_cycle=spec.engine.cols * (spec.engine.rows if on_array[name] else 1),
+                per_cycle=spec.macs_per_cycle if on_array[name] else spec.engine.cols,
                 predicted=cycles[name][0],
                 cycles=cycles[name][1],
             )

@@ -123,7 +123,7 @@ class NetworkRun:
     @property
     def utilisation(self) -> float:
         """MACs of the whole run by what the array could have done in its cycles."""
-        return self.macs / (self.cycles * self.spec.engine.rows * self.spec.engine.cols)
+        return self.macs / (self.cycles * self.spec.macs_per_cycle)
 
 
 def first_difference(

@@ -168,6 +168,11 @@ class Spec(_Section):
             )
         return self
 
+    @property
+    def macs_per_cycle(self) -> int:
+        """MACs of the array in a cycle in which a beat of operands enters."""
+        return self.engine.rows * self.engine.cols * self.pe.k_granularity
+
     def with_pe(self, pe: ProcessingElement) -> Spec:
         """The same with another PE, on the engine that is made for it where its own is not."""
         engine = self.engine

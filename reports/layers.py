@@ -22,7 +22,7 @@ from hw.spec import Spec
 from mapper.lowered import Computed, Lowered
 from mapper.plan import Plan
 from sim.quantised import Network
-from sim.timing.execute import operand_cycles
+from sim.timing.execute import follows_operands, operand_cycles
 from sim.timing.program import ProgramTiming
 from sim.timing.waits import Cause, execute_waits
 
@@ -37,13 +37,14 @@ channels use the array, and count as `vector` all the same."""
 class Part(Enum):
     """What a cycle is spent on; the value says it in a few words.
 
-    MACS: ``ceil(MACs / (rows * cols))`` of a layer on the array, each MAC once.
+    MACS: ``ceil(MACs / spec.macs_per_cycle)`` of a layer on the array, each MAC once.
     DEPTHWISE: taps of depthwise convolutions, one per lane and cycle, each once.
     VECTOR: taps of additions and pooling in the same way, and operands of moved channels.
     AGAIN: what MACs, or taps, of rows that several patches compute add.
     PADDING: operands that are zero because channels are padded to whole words, or belong to other
     groups. TAILS: rows of the array beyond the last pixel of a computation.
-    SETUP: filling and draining, gathering of words where it limits the array, and parameters that
+    DIGITS: where digits of operands set the pace, what they take beyond a cycle per beat, filling
+    and draining included. SETUP: filling and draining, gathering of words where it limits the array, and parameters that
     are not read while the computation before runs. WEIGHTS, ACTIVATIONS, STORES, DISPATCH: nothing
     is computed; see `sim.timing.waits.Cause`.
     """
@@ -54,6 +55,7 @@ class Part(Enum):
     AGAIN = "rows computed again"
     PADDING = "padded channels"
     TAILS = "rows of the array unused"
+    DIGITS = "waiting for digits"
     SETUP = "start, fill and drain"
     WEIGHTS = "waiting for weights"
     ACTIVATIONS = "waiting for activations"
@@ -225,7 +227,7 @@ def waterline(
                 macs=macs[name],
                 computed_macs=again,
                 operations=once if on_array else taps * rows.once * width * channels,
-                per_cycle=spec.engine.cols * (spec.engine.rows if on_array else 1),
+                per_cycle=spec.macs_per_cycle if on_array else spec.engine.cols,
                 parts=+(_busy(unit, own, (once, again), rows, spec) + waits[name]),
                 bytes=moved.get(name, LayerBytes()),
             )
@@ -264,9 +266,10 @@ def _busy(
     """Cycles in which a layer is computed; `macs` of its rows, each once, and with repetition."""
     cycles = sum(count for _, count in computes)
     operands = sum(operand_cycles(c, spec) for c, _ in computes)
-    parts = Counter({Part.SETUP: cycles - operands})
+    rest = Part.DIGITS if unit == "array" and follows_operands(spec) else Part.SETUP
+    parts = Counter({rest: cycles - operands})
     if unit == "array":
-        width, cols = spec.engine.rows * spec.engine.cols, spec.engine.cols
+        width, cols = spec.macs_per_cycle, spec.engine.cols
         # Products of all elements that enter, but for those of tiles that are not full.
         dense = sum(c.pixels * c.kernel_y * c.kernel_x * c.words * cols * cols for c, _ in computes)
         marks = [0, *(-(-products // width) for products in (*macs, dense)), operands]

@@ -66,8 +66,7 @@ class Point:
 def roof_of(spec: Spec) -> Roof:
     """Peaks of a spec; a word takes whole cycles on the bus."""
     beat = -(-spec.word_bytes // spec.memory.bytes_per_cycle)
-    rows, cols = spec.engine.rows, spec.engine.cols
-    return Roof(array=rows * cols, lanes=cols, bus=spec.word_bytes / beat)
+    return Roof(array=spec.macs_per_cycle, lanes=spec.engine.cols, bus=spec.word_bytes / beat)
 
 
 def roofline_point(layer: Layer, number: int) -> Point | None:

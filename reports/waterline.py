@@ -25,6 +25,7 @@ _COLOURS = {
     Part.AGAIN: COLOURS["red"],
     Part.PADDING: COLOURS["orange"],
     Part.TAILS: COLOURS["yellow"],
+    Part.DIGITS: "#a6761d",
     Part.SETUP: COLOURS["grey"],
     Part.WEIGHTS: "#0072b2",
     Part.ACTIVATIONS: "#003f5c",
@@ -138,13 +139,13 @@ def _headline(found: Waterline, unit: Unit, spec: Spec) -> str:
     own = [layer for layer in found.layers if layer.unit == unit and layer.operations]
     operations, cycles = (sum(getattr(x, what) for x in own) for what in ("operations", "cycles"))
     could = sum(layer.cycles * layer.per_cycle for layer in own)
-    pes = spec.engine.rows * spec.engine.cols
+    most = spec.macs_per_cycle
     text = f"{_UNITS[unit][0]}: {100 * operations / could:.1f} % of "
     if unit == "array":
-        return text + f"{pes:,} MACs per cycle, all its layers together"
+        return text + f"{most:,} MACs per cycle, all its layers together"
     return (
         text + f"{spec.engine.cols:,} taps per cycle, all its layers together "
-        f"({100 * operations / (cycles * pes):.1f} % of what {pes:,} PEs could multiply)"
+        f"({100 * operations / (cycles * most):.1f} % of the {most:,} MACs that the array could do)"
     )
 
 

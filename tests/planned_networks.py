@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
+from hw.pe.base import ProcessingElement
 from hw.spec import Spec, WeightBuffer, load_spec
 from mapper.budget import Budget, resolve_budget
 from mapper.lower import lower
@@ -18,7 +19,7 @@ from sim.quantised import Network
 from sim.random_networks import deep_network, random_network, skipping_network
 from sim.timing.program import ProgramTiming, program_timing
 
-__all__ = ["Planned", "digits_on_tiny", "in_patches", "spilling", "whole"]
+__all__ = ["Planned", "digits_on_tiny", "digits_with", "in_patches", "spilling", "whole"]
 
 TINY = load_spec("tiny")
 
@@ -40,7 +41,9 @@ def _planned(network: Network, spec: Spec, budget: Budget) -> Planned | None:
     if plan is None:
         return None
     lowered = lower(network, plan, spec)
-    return Planned(network, plan, lowered, spec, program_timing(lowered.program, spec))
+    return Planned(
+        network, plan, lowered, spec, program_timing(lowered.program, spec, image=lowered.image)
+    )
 
 
 def _at(network: Network, spec: Spec, budget: str) -> Planned:
@@ -53,6 +56,14 @@ def _at(network: Network, spec: Spec, budget: str) -> Planned:
 def digits_on_tiny() -> Planned:
     """The digits classifier in the scratchpad of `tiny`."""
     return _at(import_quantised(digits().int8).network, TINY, str(TINY.scratchpad.bytes))
+
+
+@cache
+def digits_with(pe: ProcessingElement) -> Planned:
+    """The same with another PE; its input is zero."""
+    return _at(
+        import_quantised(digits().int8).network, TINY.with_pe(pe), str(TINY.scratchpad.bytes)
+    )
 
 
 @cache

@@ -10,11 +10,21 @@ import pytest
 
 from bitweft.run_figures import layers_of
 from hw.isa import INSTRUCTION_BYTES, Compute, Load, Store, Target
+from hw.pe.base import ProcessingElement
+from hw.pe.fast_inner import FreePipeline
+from hw.pe.sparse_digit import Opt4c
 from hw.spec import load_spec
 from reports.layers import Part, waterline
 from reports.roofline import network_point, roof_of, roofline_point
 from sim.quantised import Conv, Dense
-from tests.planned_networks import Planned, digits_on_tiny, in_patches, spilling, whole
+from tests.planned_networks import (
+    Planned,
+    digits_on_tiny,
+    digits_with,
+    in_patches,
+    spilling,
+    whole,
+)
 
 WAITS = {Part.WEIGHTS, Part.ACTIVATIONS, Part.STORES, Part.DISPATCH}
 
@@ -162,3 +172,17 @@ def test_the_roof_of_a_spec() -> None:
     # A word of 16 bytes takes two cycles at 9 to 15 bytes per cycle.
     slow = base.model_copy(update={"memory": base.memory.model_copy(update={"bytes_per_cycle": 9})})
     assert roof_of(slow).bus == 8
+
+
+@pytest.mark.parametrize("pe", [FreePipeline(), Opt4c(segment=64)], ids=lambda pe: pe.kind)
+def test_cycles_of_other_pes_sum_up_and_their_rate_is_that_of_whole_beats(
+    pe: ProcessingElement,
+) -> None:
+    case = digits_with(pe)
+    found = waterline(*case)
+    assert found.cycles == case.timing.cycles
+    on_array = [layer for layer in found.layers if layer.unit == "array"]
+    assert {layer.per_cycle for layer in on_array} == {16 * pe.k_granularity}
+    for layer in on_array:
+        assert (Part.DIGITS in layer.parts) == (pe.kind == "opt4c")
+        assert layer.parts[Part.MACS] == -(-layer.operations // layer.per_cycle)

@@ -73,7 +73,7 @@ def test_depthwise_layers_have_a_panel_of_their_own() -> None:
         "inverted/conv_2", "separable/conv_1",
     ]  # fmt: skip
     assert "4 taps per cycle" in depthwise.get_title()
-    assert "of what 16 PEs could multiply" in depthwise.get_title()
+    assert "of the 16 MACs that the array could do" in depthwise.get_title()
     assert len(vector.get_yticklabels()) == 11
 
 
