@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from mapper.lower import lower
 from mapper.mapping import map_graph
 from mapper.network_graph import network_graph
 from mapper.networks.digits import digits
+from mapper.onnx_runtime import exact_session
 from mapper.plan import Source
 from mapper.quantised_import import import_quantised
 from sim.quantised_run import run as run_reference
@@ -152,11 +153,10 @@ def classify_digits(spec: Spec, progress: Callable[[str], None]) -> DigitsRun:
     )
 
 
-def _onnx_scores(model: Any, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
+def _onnx_scores(model: Path, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
     """ONNX Runtime's outputs, (images, classes); None where it is not installed."""
     if importlib.util.find_spec("onnxruntime") is None:
         return None
-    runtime = importlib.import_module("onnxruntime")
-    session = runtime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    session = exact_session(model)
     name = session.get_inputs()[0].name
     return np.stack([session.run(None, {name: image[None]})[0].ravel() for image in images])

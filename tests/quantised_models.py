@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from mapper.onnx_runtime import exact_session
 from sim.quantised import Network
 from sim.quantised_run import execute, run
 
@@ -153,14 +154,7 @@ def ort_tensors(path: Path, feeds: dict[str, Array], names: Sequence[str]) -> di
     for name in wanted:
         if name not in {o.name for o in model.graph.output}:
             model.graph.output.append(kinds.get(name) or onnx.ValueInfoProto(name=name))
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    # Without this, ONNX Runtime's kernels saturate intermediate sums on x86 without VNNI.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = exact_session(model.SerializeToString())
     return dict(zip(wanted, session.run(wanted, feeds), strict=True))
 
 

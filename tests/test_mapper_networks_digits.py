@@ -14,6 +14,7 @@ from onnx.reference import ReferenceEvaluator
 
 from mapper.networks.digits import digits
 from mapper.onnx_import import import_onnx
+from mapper.onnx_runtime import exact_session
 
 DIGITS = digits()
 
@@ -108,15 +109,12 @@ def test_the_reference_evaluator_classifies_some_images() -> None:
 
 @pytest.mark.parametrize("path", [DIGITS.float32, DIGITS.int8], ids=lambda path: path.stem)
 def test_accuracy_under_onnx_runtime(path: Path) -> None:
-    runtime = pytest.importorskip("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = exact_session(path)
     pixels, labels = DIGITS.load_test_set()
     guesses = [
         session.run(None, {"image": image[None]})[0].argmax() for image in DIGITS.as_input(pixels)
     ]
-    # 359 where it was measured; kernels of other processors round a unit differently.
+    # 359 where it was measured; kernels of other processors may round a unit differently.
     assert np.count_nonzero(guesses == labels) >= 357
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from hw.errors import InputError
+from mapper.onnx_runtime import exact_session
 from mapper.quantised_build import add_factors
 from mapper.quantised_import import import_quantised
 from mapper.quantised_model import QuantisedModel
@@ -27,7 +28,6 @@ from tests.quantised_models import (
     Difference,
     compare,
     mobilenet_model,
-    onnxruntime,
     ort_tensors,
     quantised,
     random_model,
@@ -100,7 +100,7 @@ class TestAgainstOnnxRuntime:
         model = import_quantised(path)
         x = np.random.default_rng(1).standard_normal((1, 3, 48, 48), np.float32)
         mine = model.results(run(model.network, model.feeds({"x": x})))
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        session = exact_session(path)
         (name,) = mine
         (theirs,) = session.run([name], {"x": x})
         assert mine[name].shape == theirs.shape == (1, 10)
