@@ -7,118 +7,242 @@ where each tensor's traffic counts in one of them alone: in the one that holds i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import product
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
-from mapper.schedule.downsets import downsets_of
+from mapper.schedule.downsets import Downsets, downsets_of
 from mapper.schedule.part import contracted, part_of
 from mapper.schedule.problem import Problem, Schedule
 from mapper.schedule.solver import Limits
 
-__all__ = ["Stretch", "stretches_bound"]
+__all__ = ["Effort", "Guide", "Stretches"]
 
-# Chains of at most this share of the capacity are made one: the more, the longer the stretches.
-_SHARES = (2, 8)
-# In grid units: of the long ones the longest whose down-sets can be counted, then the short one.
-_LONG, _SHORT = (12, 10, 8, 7, 6, 5), (4, 3, 2)
 Stretch = tuple[int, frozenset[int], frozenset[int]]
+_ENTRIES = 8_000_000  # of a table
 
-_GRID = 16  # operators: stretches begin and end at multiples
+
+@dataclass(frozen=True)
+class Guide:
+    """An order of some operators in which they cost less by `gain` bytes, alone."""
+
+    steps: tuple[int, ...]
+    gain: int
 
 
-def stretches_bound(
-    problem: Problem,
-    capacity: int,
-    schedule: Schedule,
-    span: range,
-    limits: Limits,
-    *,
-    upper: int,
-    stride: int,
-    effort: int,
-    budget: int,
-    values: dict[Stretch, int],
-    sets: int = 150_000,
-    on_better: Callable[[int], None] | None = None,
-) -> tuple[int, int]:
-    """The best sum of bounds over disjoint stretches of ``schedule.order`` within `span`.
+@dataclass(frozen=True)
+class Effort:
+    """How much to look at.
 
-    Parameters
+    Attributes
     ----------
-    upper : int
-        Bytes that `schedule` pays within `span`: no bound is higher.
-    stride : int
-        Grid units from one stretch to the next.
-    effort, budget : int
-        Search states to look at for one stretch, and in all.
-    values : dict
-        Bounds of stretches from earlier calls, to which this call adds its own.
+    grid : int
+        Stretches begin and end at multiples of so many operators.
     sets : int
         Most down-sets of a stretch.
-
-    Returns
-    -------
-    (int, int)
-        The bound, and the states looked at.
+    shares : tuple of int
+        Chains of at most capacity / share are made one; 0 for none.
+    states : int
+        Search states to look at for one stretch.
     """
-    order = schedule.order
-    at = {o: t for t, o in enumerate(order)}
-    # The step of the first reader says in which stretch a tensor's traffic counts.
-    reader = {a: min(at[c] for c in r) for a, r in enumerate(problem.consumers) if r}
-    paid = sorted(
-        i.first for a in problem.tensors for i in schedule.residency[a][1:] if i.first in span
-    )
-    border = problem.outputs[order[span.start - 1]] if span.start else ()
-    known: dict[tuple[int, int], int] = {}
-    best, spent = 0, 0
-    for share, lengths in product(_SHARES, (_LONG, _SHORT)):
-        for first in range(span.start, span.stop, stride * _GRID):
-            for length in lengths:
-                last = min(span.stop, first + length * _GRID)
-                if spent >= budget or best >= upper or limits.exhausted():
-                    return best, spent
-                if not any(first <= t < last for t in paid):
-                    break
-                charged = frozenset(a for a, t in reader.items() if first <= t < last)
-                inside = frozenset(order[first:last])
-                part = part_of(
-                    problem,
-                    capacity,
-                    sorted(inside),
-                    done=order[:first],
-                    # At a cut it is known what is on chip, and that it has no copy yet.
-                    resident=border if first == span.start else None,
-                    charged=charged,
-                )
-                downsets = downsets_of(contracted(part, capacity // share).part, sets)
-                spent += 20_000
-                if downsets is None:
-                    continue
-                downsets.fill(limits, entries=4_000_000)
-                result = downsets.least(
-                    limits.share(0.3),
-                    upper=upper,
-                    lower=values.get((share, inside, charged), 0),
-                    budget=min(effort, budget - spent),
-                    widest=300,
-                )
-                spent += result.states + 2 * downsets.count
-                bound = max(known.get((first, last), 0), min(upper, result.bound))
-                known[first, last] = values[share, inside, charged] = bound
-                total = _partition(known)
-                if total > best:
-                    best = min(upper, total)
+
+    grid: int
+    sets: int
+    shares: tuple[int, ...]
+    states: int
+
+
+@dataclass
+class Stretches:
+    """Stretches of one span of a problem, with what is known of each.
+
+    Attributes
+    ----------
+    problem : Problem
+    capacity : int
+        Bytes.
+    span : range
+        Steps between two cuts.
+    known : dict
+        Bounds by what was made one, the operators, and the tensors that count; they hold for
+        whatever schedule the stretches were taken from.
+    guides : list of Guide
+        What the last call found out about its schedule.
+    """
+
+    problem: Problem
+    capacity: int
+    span: range
+    known: dict[Stretch, int] = field(default_factory=dict)
+    guides: list[Guide] = field(default_factory=list)
+
+    def bound(
+        self,
+        schedule: Schedule,
+        effort: Effort,
+        limits: Limits,
+        *,
+        budget: int,
+        on_better: Callable[[int], None] | None = None,
+    ) -> int:
+        """The best sum of bounds over disjoint stretches of ``schedule.order`` within the span.
+
+        Parameters
+        ----------
+        schedule : Schedule
+            What it pays for a stretch is the most that a bound can reach; where it does, the
+            stretch is done with.
+        effort : Effort
+        limits : Limits
+            Only its clock.
+        budget : int
+            Search states to look at in all.
+        on_better : callable, optional
+            Receives each better sum.
+        """
+        walk = _Walk(self, schedule, effort, limits)
+        best = walk.total()
+        self.guides = []
+        for share in effort.shares:
+            for first in walk.starts():
+                if limits.exhausted() or walk.spent >= budget:
+                    return walk.total()
+                walk.solve(share, first, budget)
+                if walk.total() > best:
+                    best = walk.total()
                     if on_better is not None:
                         on_better(best)
+        return walk.total()
+
+
+class _Walk:
+    """Stretches along one schedule."""
+
+    def __init__(
+        self, stretches: Stretches, schedule: Schedule, effort: Effort, limits: Limits
+    ) -> None:
+        self.own, self.order, self.spent = stretches, schedule.order, 0
+        self.effort, self.limits = effort, limits
+        self.reach: dict[int, int] = {}  # first step -> end of the longest stretch from there
+        problem, span = stretches.problem, stretches.span
+        at = {o: t for t, o in enumerate(self.order)}
+        # The step of the first reader says in which stretch a tensor's traffic counts.
+        self.reader = {a: min(at[c] for c in r) for a, r in enumerate(problem.consumers) if r}
+        self.costs = [0] * (len(self.order) + 1)  # of the tensors that count before each step
+        for a, t in self.reader.items():
+            moves = len(schedule.residency[a]) - 1
+            if moves:
+                moves += not problem.has_free_copy(a)
+            self.costs[t + 1] += moves * problem.sizes[a]
+        for t in range(len(self.order)):
+            self.costs[t + 1] += self.costs[t]
+        self.border = problem.outputs[self.order[span.start - 1]] if span.start else ()
+        self.bounds: dict[tuple[int, int], int] = {}
+        # What is known from other schedules holds where the same operators stand together.
+        for (_, inside, charged), bound in stretches.known.items():
+            steps = [at[o] for o in inside]
+            first, last = min(steps), max(steps) + 1
+            if last - first == len(inside) and charged == self.charged(first, last):
+                self.bounds[first, last] = max(bound, self.bounds.get((first, last), 0))
+
+    def charged(self, first: int, last: int) -> frozenset[int]:
+        return frozenset(a for a, t in self.reader.items() if first <= t < last)
+
+    def paid(self, first: int, last: int) -> int:
+        """What the schedule pays for the tensors that count in a stretch."""
+        return self.costs[last] - self.costs[first]
+
+    def within(self, first: int, last: int) -> int:
+        """The largest sum of known bounds over disjoint stretches in one."""
+        best: dict[int, int] = {first: 0}
+        top = 0
+        inner = [s for s in self.bounds.items() if first <= s[0][0] and s[0][1] <= last]
+        by_end = sorted(inner, key=lambda s: s[0][1])
+        for (begin, end), bound in by_end:
+            before = max(v for e, v in best.items() if e <= begin)
+            top = max(top, before + bound)
+            best[end] = max(best.get(end, 0), top)
+        return top
+
+    def total(self) -> int:
+        span = self.own.span
+        return min(self.within(span.start, span.stop), self.paid(span.start, span.stop))
+
+    def starts(self) -> Iterator[int]:
+        """Where to begin: stretches that follow one another, then those between."""
+        span, self.reach = self.own.span, {}
+        first = span.start
+        while first < span.stop:
+            yield first
+            first = self.reach[first]
+        yield from (
+            t for t in range(span.start, span.stop, self.effort.grid) if t not in self.reach
+        )
+
+    def solve(self, share: int, first: int, budget: int) -> None:
+        """Raises the bound of the longest stretch from a step on whose down-sets can be counted."""
+        span, grid = self.own.span, self.effort.grid
+        near = max((t for t in self.reach if t <= first), default=first)
+        last = min(span.stop, max(self.reach.get(near, 0), first + grid))
+        self.reach[first] = last
+        if not self._open(first, min(span.stop, last + 4 * grid)):
+            return
+        downsets = self._downsets(share, first, last)
+        while downsets is None and last - grid > first:
+            last = max(first + grid, last - grid)
+            downsets = self._downsets(share, first, last)
+        while downsets is not None and last < span.stop:
+            further = self._downsets(share, first, min(span.stop, last + grid))
+            if further is None:
                 break
-    return best, spent
+            downsets, last = further, min(span.stop, last + grid)
+        self.reach[first] = last
+        if downsets is not None and self._open(first, last):
+            self._search(share, first, last, downsets, budget)
 
+    def _search(self, share: int, first: int, last: int, downsets: Downsets, budget: int) -> None:
+        downsets.fill(self.limits, entries=_ENTRIES)
+        key = share, frozenset(self.order[first:last]), self.charged(first, last)
+        paid = self.paid(first, last)
+        result = downsets.least(
+            self.limits.share(0.5),
+            upper=paid,
+            lower=max(self.own.known.get(key, 0), self.within(first, last)),
+            budget=min(self.effort.states, budget - self.spent),
+            widest=300,
+        )
+        self.spent += result.states + downsets.count
+        bound = min(paid, result.bound)
+        self.own.known[key] = max(self.own.known.get(key, 0), bound)
+        self.bounds[first, last] = max(self.bounds.get((first, last), 0), bound)
+        way = result.way
+        if not share and way is not None and way.cost < paid:
+            steps = tuple(downsets.part.operators[o] for o in way.order)
+            self.own.guides.append(Guide(steps, paid - way.cost))
+        if result.complete or last - first <= 2 * self.effort.grid:
+            return
+        # Too much to search: both halves are easier, and their bounds add up.
+        middle = first + (last - first) // 2
+        for begin, end in ((first, middle), (middle, last)):
+            if self._open(begin, end) and self.spent < budget and not self.limits.exhausted():
+                half = self._downsets(share, begin, end)
+                if half is not None:
+                    self._search(share, begin, end, half, budget)
 
-def _partition(values: dict[tuple[int, int], int]) -> int:
-    """The largest sum over disjoint stretches."""
-    ends = sorted({last for _, last in values} | {first for first, _ in values})
-    best: dict[int, int] = {}
-    for i, end in enumerate(ends):
-        before = best[ends[i - 1]] if i else 0
-        best[end] = max([before, *(best[f] + v for (f, last), v in values.items() if last == end)])
-    return best[ends[-1]] if ends else 0
+    def _open(self, first: int, last: int) -> bool:
+        return self.within(first, last) < self.paid(first, last)
+
+    def _downsets(self, share: int, first: int, last: int) -> Downsets | None:
+        problem, capacity = self.own.problem, self.own.capacity
+        self.spent += 1000
+        part = part_of(
+            problem,
+            capacity,
+            sorted(self.order[first:last]),
+            done=self.order[:first],
+            # At a cut it is known what is on chip, and that it has no copy yet.
+            resident=self.border if first == self.own.span.start else None,
+            charged=self.charged(first, last),
+        )
+        if share:
+            part = contracted(part, capacity // share).part
+        return downsets_of(part, self.effort.sets)

@@ -1,7 +1,8 @@
 """Order and residency without addresses: the best schedule that can be found, and a proven bound.
 
 Small problems and segments go through the exact search over down-sets; longer ones through windows
-for a schedule and stretches for a bound; what is left goes to CP-SAT.
+for a schedule and stretches for a bound, side by side, of which each helps the other in the next
+phase; what is left goes to CP-SAT.
 """
 
 from __future__ import annotations
@@ -10,23 +11,44 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from mapper.schedule.bounds import Stretch, stretches_bound
+from mapper.schedule.bounds import Effort, Guide, Stretches
 from mapper.schedule.cuts import cuts_of, segment_at
-from mapper.schedule.downsets import Downsets, downsets_of
+from mapper.schedule.downsets import Downsets, Way, downsets_of
 from mapper.schedule.exact import model_size, solve_capacity
-from mapper.schedule.neighbourhood import Window, improve, spliced
-from mapper.schedule.part import along, contracted
+from mapper.schedule.neighbourhood import Window, improve, spliced, window_at
+from mapper.schedule.part import Part, along, contracted
 from mapper.schedule.problem import Problem, Schedule, cost_of, rank_of
+from mapper.schedule.side_by_side import side_by_side
 from mapper.schedule.solver import Limits, Progress
 
 __all__ = ["Best", "least_traffic"]
 
 STATES = 2_000_000  # search states for one unit of effort
-_EXACT_SETS = 100_000
+_EXACT_SETS = 400_000
 # Larger models take longer to build than they are worth.
 _MODEL = 40_000
 
 Chains = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """Part of the time that is left, and how hard to look for schedules and for bounds."""
+
+    share: float
+    sets: int
+    width: int
+    stretches: Effort
+
+
+_PHASES = (
+    _Phase(0.2, 5_000, 300, Effort(16, 100_000, (2,), 4_000_000)),
+    _Phase(0.3, 50_000, 1_000, Effort(16, 100_000, (8,), 4_000_000)),
+    _Phase(0.5, 400_000, 3_000, Effort(16, 400_000, (4, 0), 12_000_000)),
+    _Phase(0.9, 800_000, 10_000, Effort(8, 1_500_000, (0,), 20_000_000)),
+)
+_GUIDED = 6  # orders that a stretch suggests are tried, those of largest gain
+_AROUND = 24  # operators before and after such a stretch that have to adapt
 
 
 @dataclass
@@ -108,7 +130,7 @@ class _Segments:
         self.bounds = dict.fromkeys(self.spans, 0)
         # The rest is for CP-SAT, where that has a chance.
         self.part = 0.7 if model_size(best.problem) <= _MODEL else 1.0
-        self.values: dict[range, dict[Stretch, int]] = {}
+        self.stretches = {s: Stretches(best.problem, capacity, s) for s in self.spans}
 
     def solve(self) -> None:
         costly = [s for s in self.spans if self._window(s).cost]
@@ -134,25 +156,67 @@ class _Segments:
         return self._window(span).cost > self.bounds[span] and not limits.exhausted()
 
     def _segment(self, span: range, limits: Limits, budget: int) -> None:
-        whole = self._coarsenings(span)
+        whole, exact = self._coarsenings(span)
         steps: list[tuple[float, Callable[[Limits, int], None]]] = []
         if whole:
             # What is cheap first: mostly it is enough. Whatever gets better helps the rest.
             steps.append((0.05, partial(self._shorten, span, 2_000, 100)))
             steps += [(0.5, partial(self._whole, span, coarse)) for coarse in whole]
-            steps.append((0.3, partial(self._shorten, span, 10_000, 300)))
-        else:
-            for sets, width, share, stride, effort, counted in (
-                (2_000, 100, 0.1, 4, 4_000_000, 100_000),
-                (10_000, 300, 0.3, 4, 12_000_000, 300_000),
-                (30_000, 1000, 0.5, 1, 50_000_000, 400_000),
-            ):
-                steps.append((share, partial(self._shorten, span, sets, width)))
-                steps.append((2 * share, partial(self._stretches, span, stride, effort, counted)))
+        if not exact:
+            steps += [(phase.share, partial(self._phase, span, phase)) for phase in _PHASES]
         for fraction, step in steps:
             if not self._open(span, limits):
                 return
             step(limits.share(fraction), int(budget * fraction))
+
+    def _phase(self, span: range, phase: _Phase, limits: Limits, budget: int) -> None:
+        """A better schedule and a higher bound, side by side; then one learns from the other."""
+        start, stretches = self.best.schedule, self.stretches[span]
+
+        def shorten(own: Limits) -> None:
+            self._shorten(span, phase.sets, phase.width, own, budget)
+
+        def bound(own: Limits) -> None:
+            found = stretches.bound(
+                start,
+                phase.stretches,
+                own,
+                budget=budget,
+                on_better=lambda b: self._raise(span, b),
+            )
+            self._raise(span, found)
+
+        side_by_side(limits, shorten, bound)
+        for guide in sorted(stretches.guides, key=lambda g: -g.gain)[:_GUIDED]:
+            if not self._open(span, limits):
+                return
+            self._follow(guide, span, limits.share(0.2), budget // 10)
+
+    def _follow(self, guide: Guide, span: range, limits: Limits, budget: int) -> None:
+        """The best schedule with a stretch in another order, and what is around it solved anew."""
+        problem, best, capacity = self.best.problem, self.best.schedule, self.capacity
+        steps = sorted(best.order.index(o) for o in guide.steps)
+        first, last = steps[0], steps[-1] + 1
+        wanted = list(best.order)
+        for t, o in zip(steps, guide.steps, strict=True):
+            wanted[t] = o
+        window = window_at(problem, capacity, best, first, last)
+        at = {o: i for i, o in enumerate(window.part.operators)}
+        way = _along(window.part, [at[o] for o in (*wanted[first:last], -1)], limits, budget)
+        if way is None:
+            return
+        schedule, _ = improve(
+            problem,
+            capacity,
+            spliced(problem, best, window, way),
+            limits,
+            bound=0,
+            budget=budget,
+            sets=5_000,
+            width=300,
+            span=range(max(span.start, first - _AROUND), min(span.stop, last + _AROUND)),
+        )
+        self.best.offer(schedule)
 
     def _shorten(self, span: range, sets: int, width: int, limits: Limits, budget: int) -> None:
         schedule, _ = improve(
@@ -170,38 +234,22 @@ class _Segments:
         )
         self.best.offer(schedule)
 
-    def _stretches(
-        self, span: range, stride: int, effort: int, sets: int, limits: Limits, budget: int
-    ) -> None:
-        bound, _ = stretches_bound(
-            self.best.problem,
-            self.capacity,
-            self.best.schedule,
-            span,
-            limits,
-            upper=self._window(span).cost,
-            stride=stride,
-            effort=effort,
-            sets=sets,
-            budget=budget,
-            values=self.values.setdefault(span, {}),
-            on_better=lambda b: self._raise(span, b),
-        )
-        self._raise(span, bound)
+    def _coarsenings(self, span: range) -> tuple[list[tuple[Downsets, Chains]], bool]:
+        """Down-sets of the segment with all chains made one, and with fewer and fewer.
 
-    def _coarsenings(self, span: range) -> list[tuple[Downsets, Chains]]:
-        """Down-sets of the segment with all chains made one, and with fewer and fewer."""
+        Also, whether the last are those of the segment itself.
+        """
         found: list[tuple[Downsets, Chains]] = []
         part = self._window(span).part
         for share in (1, 4, 16, 0):
             smaller = contracted(part, part.capacity // share) if share else None
             downsets = downsets_of(smaller.part if smaller else part, _EXACT_SETS)
             if downsets is None:
-                break
+                return found, False
             if found and downsets.count == found[-1][0].count:
                 found.pop()
             found.append((downsets, smaller.members if smaller else ()))
-        return found
+        return found, True
 
     def _whole(
         self, span: range, coarse: tuple[Downsets, Chains], limits: Limits, budget: int
@@ -217,10 +265,15 @@ class _Segments:
         self._raise(span, result.bound)
         way = result.way
         if way is not None and chains:
-            fine = downsets_of(along(window.part, [o for s in way.order for o in chains[s]]), 1000)
-            way = None
-            if fine is not None:
-                fine.fill(limits, entries=2_000_000)
-                way = fine.search(limits, threshold=window.cost, width=3000, budget=budget).way
+            way = _along(window.part, [o for s in way.order for o in chains[s]], limits, budget)
         if way is not None:
             best.offer(spliced(problem, best.schedule, window, way))
+
+
+def _along(part: Part, order: Sequence[int], limits: Limits, budget: int) -> Way | None:
+    """The cheapest way through a part in one order, or nearly."""
+    chain = downsets_of(along(part, order), 1000)
+    if chain is None:
+        return None
+    chain.fill(limits, entries=2_000_000)
+    return chain.search(limits, threshold=1 << 42, width=3000, budget=budget).way

@@ -6,12 +6,20 @@ order and residency are free. The window is as long as its down-sets are few.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from mapper.schedule.downsets import Downsets, Way, downsets_of
-from mapper.schedule.part import Part, along, contracted, part_of
-from mapper.schedule.problem import Problem, Schedule, rank_of, residency_of, use_steps
+from mapper.schedule.part import Part, part_of
+from mapper.schedule.problem import (
+    Problem,
+    Schedule,
+    moves_of,
+    rank_of,
+    residency_of,
+    use_steps,
+)
 from mapper.schedule.solver import Limits
 
 __all__ = ["Window", "improve", "spliced", "window_at"]
@@ -129,58 +137,53 @@ def improve(
     """
     span = span or range(len(schedule.order))
     best, spent, quiet, at = rank_of(problem, schedule), 0, 0, span.start
+    paid = _paid(problem, schedule)
+    length = longest
     while best[0] > bound and spent < budget and not limits.exhausted():
-        length = 1
-        for coarse in (0, 16, 4, 1):
-            found = _longest(problem, capacity, schedule, at, span.stop, sets, longest, coarse)
-            spent += 1000
-            if found is None:
-                continue
-            window, downsets, chains = found
-            length = max(length, window.last - window.first)
-            if not window.cost:
-                continue
-            # The whole of the window's cost is open to a coarse search, which is only a guide.
-            downsets.fill(limits, entries=2_000_000)
-            fewer = window.transfers - 1
-            result = downsets.search(
-                limits,
-                threshold=window.cost,
-                transfers=window.transfers if coarse else fewer,
-                width=width,
-                budget=max(0, budget - spent),
-            )
-            spent += result.states + downsets.count
-            way = result.way
-            if coarse and way is not None:
-                fine = [o for step in way.order for o in chains[step]]
-                chain = downsets_of(along(window.part, fine), 1000)
-                if chain is None:
-                    continue
-                chain.fill(limits, entries=2_000_000)
-                result = chain.search(
+        spent += 1000
+        found = None
+        if _between(paid, at, at + longest):
+            found = _longest(problem, capacity, schedule, at, span.stop, sets, longest, length)
+        step = longest // 2
+        if found is not None:
+            window, downsets = found
+            length = window.last - window.first
+            step = max(1, length // 2)
+            way = None
+            if window.cost:
+                downsets.fill(limits, entries=2_000_000)
+                result = downsets.search(
                     limits,
                     threshold=window.cost,
-                    transfers=fewer,
-                    width=4 * width,
-                    budget=budget,
+                    transfers=window.transfers - 1,
+                    width=width,
+                    budget=max(0, budget - spent),
                 )
-                spent += result.states
+                spent += result.states + downsets.count
                 way = result.way
             if way is not None:
                 new = spliced(problem, schedule, window, way)
                 cost = rank_of(problem, new)
                 if cost < best:
                     schedule, best, quiet = new, cost, 0
+                    paid = _paid(problem, schedule)
                     if on_better is not None:
                         on_better(schedule)
-        step = max(1, length // 2)
         at, quiet = at + step, quiet + step
         if at >= span.stop - 1:
             at = span.start
         if quiet > 2 * len(span):
             break
     return schedule, spent
+
+
+def _paid(problem: Problem, schedule: Schedule) -> list[int]:
+    """Steps at which `schedule` spills or fetches, sorted."""
+    return [m.step for m in moves_of(problem, schedule) if m.kind in ("spill", "fetch")]
+
+
+def _between(steps: list[int], first: int, last: int) -> bool:
+    return bisect_left(steps, first) < bisect_left(steps, last)
 
 
 def _longest(
@@ -191,19 +194,21 @@ def _longest(
     stop: int,
     sets: int,
     longest: int,
-    coarse: int,
-) -> tuple[Window, Downsets, tuple[tuple[int, ...], ...]] | None:
-    """The longest window from `first` on with few enough down-sets, chains made one if `coarse`."""
-    length = min(longest, stop - first)
+    length: int,
+) -> tuple[Window, Downsets] | None:
+    """The longest window from `first` on with few enough down-sets, looked for around `length`."""
+    longest = min(longest, stop - first)
+    length, best = min(length, longest), None
     while length >= 2:
         window = window_at(problem, capacity, schedule, first, first + length)
-        if coarse:
-            smaller = contracted(window.part, capacity // coarse, relaxed=False)
-            part, chains = smaller.part, smaller.members
-        else:
-            part, chains = window.part, ()
-        downsets = downsets_of(part, sets)
+        downsets = downsets_of(window.part, sets)
         if downsets is not None:
-            return window, downsets, chains
-        length = length * 3 // 4
-    return None
+            best = window, downsets
+            if length == longest:
+                break
+            length = min(longest, length + length // 3 + 1)
+        elif best is not None:
+            break
+        else:
+            length = length * 3 // 4
+    return best
