@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from mapper import brute_force
 from mapper.budget import largest_operator
 from mapper.graph import Graph
 from mapper.schedule.downsets import downsets_of
@@ -13,7 +14,6 @@ from mapper.schedule.part import part_of
 from mapper.schedule.problem import Problem, Schedule, cost_of
 from mapper.schedule.reduced import reduced
 from mapper.schedule.solver import Limits
-from tests import mapper_brute_force
 from tests.mapper_graphs import graph_from, random_graph, with_after
 
 LIMITS = Limits(effort=5)
@@ -59,7 +59,7 @@ class TestAgainstBruteForce:
                 graph = with_after(graph, seed)
             problem, capacity = Problem.of(graph), largest_operator(graph)[1] + seed % 2
             small = reduced(problem).problem
-            want = mapper_brute_force.least_traffic(graph, capacity)
+            want = brute_force.least_traffic(graph, capacity)
             downsets = downsets_of(part_of(small, capacity, resident=()), 10**5)
             assert downsets is not None
             downsets.fill(LIMITS)
@@ -76,7 +76,7 @@ class TestAgainstBruteForce:
             small = reduced(Problem.of(graph)).problem
             downsets = downsets_of(part_of(small, 0), 10**5)
             assert downsets is not None
-            assert downsets.least_peak()[0] == mapper_brute_force.least_peak(graph), seed
+            assert downsets.least_peak()[0] == brute_force.least_peak(graph), seed
 
 
 def test_schedules_expand_to_what_they_cost_and_fit() -> None:
