@@ -137,7 +137,9 @@ class _Judge(Accounts):
                     where = f"{side} of operator {o['name']!r}"
                     require(count == 1, "names", f"{where} must be listed once, not {name!r} twice")
                     require(name in self.tensors, "names", f"{where} must be known, not {name!r}")
-            for name in o["after"]:
+            for name, count in Counter(o["after"]).items():
+                where = f"after of operator {o['name']!r}"
+                require(count == 1, "names", f"{where} must be listed once, not {name!r} twice")
                 require(
                     name in self.ops,
                     "names",

@@ -81,6 +81,10 @@ class _Judge:
                     tensor in self.tensors, f"operand of {name!r} must be known, not {tensor!r}"
                 )
             self.need(bool(m["outputs"]), f"member {name!r} must have an output")
+            for side in ("inputs", "outputs"):
+                self.need(
+                    len(set(m[side])) == len(m[side]), f"{side} of {name!r} must be listed once"
+                )
             self.need(
                 not m["windows"] or len(m["windows"]) == len(m["inputs"]),
                 f"member {name!r} must have a window per input, not {len(m['windows'])}",

@@ -213,6 +213,15 @@ class Graph:
         """Position in `tensors` of each tensor's name."""
         return {t.name: i for i, t in enumerate(self.tensors)}
 
+    @cached_property
+    def readers(self) -> dict[str, tuple[str, ...]]:
+        """Names of the operators that read each tensor; those without are left out."""
+        found: dict[str, list[str]] = {}
+        for o in self.operators:
+            for name in o.inputs:
+                found.setdefault(name, []).append(o.name)
+        return {name: tuple(operators) for name, operators in found.items()}
+
     def tensor(self, name: str) -> Tensor:
         """The tensor of that name.
 

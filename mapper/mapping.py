@@ -143,7 +143,7 @@ def map_graph(
     if need > budget.bytes and may_split:
         if on_progress is not None:
             on_progress("splitting operators", None, None)
-        cut = split(graph, budget.bytes, weight_memory=weight_memory)
+        cut = split(graph, budget.bytes, weight_memory=weight_memory, limits=limits.share(0.5))
         graph, need = (graph, need) if cut is None else (cut, 0)
     if need > budget.bytes:
         message = (

@@ -12,9 +12,11 @@ from functools import cached_property
 from mapper.graph import Graph, Operator, Tensor
 from mapper.stage import Axis, Buffer, Member, Part, Patch, Slice, Stage, Window
 
-__all__ = ["Rows", "Segment", "segment_of"]
+__all__ = ["MOST_PATCHES", "Rows", "Segment", "segment_of"]
 
 Rows = tuple[int, int]
+
+MOST_PATCHES = 4096
 
 _ALL = 4
 
@@ -42,7 +44,10 @@ class Segment:
 
     @cached_property
     def most_patches(self) -> int:
-        """How many patches it may be cut into; 1 where a member needs all of another's result."""
+        """How many patches it may be cut into; 1 where a member needs all of another's result.
+
+        Never more than `MOST_PATCHES`, whatever the height: a plan lists every one.
+        """
         made = {t for o in self.operators for t in o.outputs}
         for o in self.operators:
             windows = self.windows(o)
@@ -50,7 +55,7 @@ class Segment:
                 return 1
             if any(w is None and t in made for t, w in zip(o.inputs, windows, strict=True)):
                 return 1
-        return max(self.parts(t) for t in self.outputs)
+        return min(MOST_PATCHES, max(self.parts(t) for t in self.outputs))
 
     def windows(self, operator: Operator) -> tuple[Window | None, ...]:
         """Those of the segment's axis."""
@@ -259,7 +264,6 @@ def segment_of(graph: Graph, operators: tuple[Operator, ...], axis: Axis) -> Seg
     made = {t for o in operators for t in o.outputs}
     read = dict.fromkeys(t for o in operators for t in o.inputs)
     inside = {o.name for o in operators}
-    outside = {t for o in graph.operators if o.name not in inside for t in o.inputs}
     return Segment(
         axis=axis,
         operators=operators,
@@ -269,7 +273,9 @@ def segment_of(graph: Graph, operators: tuple[Operator, ...], axis: Axis) -> Seg
             t
             for o in operators
             for t in o.outputs
-            if t in outside or t not in read or graph.tensor(t).network_output
+            if t not in read
+            or graph.tensor(t).network_output
+            or any(name not in inside for name in graph.readers[t])
         ),
     )
 

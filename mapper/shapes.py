@@ -131,7 +131,9 @@ def input_shape(
         )
     for axis, dim in enumerate(dims):
         if not dim.HasField("dim_value") or dim.dim_value <= 0:
-            what = repr(dim.dim_param) if dim.dim_param else str(dim.dim_value or "unknown")
+            what = repr(dim.dim_param) if dim.dim_param else "unknown"
+            if dim.HasField("dim_value"):
+                what = str(dim.dim_value)
             example = ",".join(
                 str(d.dim_value if d.dim_value > 0 else 1 if i == 0 else 224)
                 for i, d in enumerate(dims)

@@ -16,6 +16,7 @@ from typing import NamedTuple, get_args
 
 from hw.isa import INSTRUCTION_BYTES
 from mapper.graph import Graph, Operator, Tensor
+from mapper.limits import Limits
 from mapper.segment import Segment, segment_of
 from mapper.stage import Axis
 
@@ -69,6 +70,7 @@ def split(
     capacity: int,
     *,
     weight_memory: int | None = None,
+    limits: Limits | None = None,
     on_progress: Callable[[float], object] | None = None,
 ) -> Graph | None:
     """The graph with operators gathered into stages so that every step fits.
@@ -82,6 +84,9 @@ def split(
     weight_memory : int, optional
         Bytes of the memory for weights: a stage whose weights fit loads them once, another one
         for every patch. Without, every patch loads them.
+    limits : Limits, optional
+        Only its clock: when that has run out, the walk keeps a way or two to go on, and stages of
+        at most two operators.
     on_progress : callable, optional
         Receives the share of the operators that are done.
 
@@ -90,7 +95,7 @@ def split(
     Graph or None
         None if some operator does not fit however it is split.
     """
-    walk = _Walk(graph, capacity, weight_memory)
+    walk = _Walk(graph, capacity, weight_memory, limits or Limits())
     steps = walk.run(on_progress or (lambda share: None))
     return None if steps is None else _build(graph, steps, weight_memory)
 
@@ -100,6 +105,7 @@ class _Walk:
     graph: Graph
     capacity: int
     weight_memory: int | None
+    limits: Limits
     segments: dict[tuple[Axis, int, int], Segment] = field(default_factory=dict)
     widest: dict[tuple[Segment, int], dict[str, int]] = field(default_factory=dict)
     totals: dict[tuple[Segment, int], dict[str, int]] = field(default_factory=dict)
@@ -115,11 +121,13 @@ class _Walk:
             for t in o.inputs:
                 self.uses[t].append(n)
         # Steps at which not everything fits; before each, how many there are.
-        live = [0] * len(self.graph.operators)
+        change = [0] * (len(self.graph.operators) + 1)
         for t, uses in self.uses.items():
             first = made[t] if made[t] >= 0 or not uses else uses[0]
-            for n in range(first, max([first, *uses]) + 1):
-                live[n] += self.graph.tensor(t).bytes
+            if first >= 0:  # else nobody makes it or reads it
+                change[first] += self.graph.tensor(t).bytes
+                change[max([first, *uses]) + 1] -= self.graph.tensor(t).bytes
+        live = accumulate(change[:-1])
         self.tight = [0, *accumulate(need > self.capacity for need in live)]
 
     def run(self, report: Callable[[float], object]) -> list[_Step] | None:
@@ -134,7 +142,8 @@ class _Walk:
             best = self.best(ways[first])
             ways[first] = {}
             for axis in get_args(Axis):
-                for last in range(first + 1, min(first + _MOST_MEMBERS, count) + 1):
+                most = 2 if self.limits.exhausted() else _MOST_MEMBERS
+                for last in range(first + 1, min(first + most, count) + 1):
                     segment = self.segment(axis, first, last)
                     # Along channels a single patch is what it is along rows.
                     several = last > first + 1 or axis == "channels"
@@ -162,9 +171,10 @@ class _Walk:
         """The cheapest, and those that leave most room: the cheapest may lead nowhere."""
         items = list(ways.items())
         items.sort(key=lambda item: item[1].cost)
-        rest = items[_BEAM:]
+        beam = 1 if self.limits.exhausted() else _BEAM
+        rest = items[beam:]
         rest.sort(key=lambda item: sum(self.graph.tensor(t).bytes for t in item[0].on))
-        return items[:_BEAM] + rest[: _BEAM // 2]
+        return items[:beam] + rest[: -(-beam // 2)]
 
     def is_tight(self, first: int, last: int) -> bool:
         """Whether at one of the operators ``first, ..., last - 1`` not everything fits."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -50,11 +50,12 @@ def residency_map(plan: Plan) -> Figure:
     steps = len(plan.order)
     axes.set_xlim(0, steps)
     axes.set_ylim(0, plan.scratchpad_bytes * 1.04)
+    roles = _roles(plan)
     for role, colour in _ROLES.items():
         boxes = [
             _box(tensor, interval)
             for tensor in plan.tensors
-            if _role(plan, tensor) == role
+            if roles[tensor.name] == role
             for interval in tensor.intervals
         ]
         axes.add_collection(
@@ -135,8 +136,14 @@ def _headline(plan: Plan) -> str:
     )
 
 
-def _role(plan: Plan, tensor: PlannedTensor) -> str:
-    if any(o.stage and o.stage.workspace == tensor.name for o in plan.operators):
+def _roles(plan: Plan) -> dict[str, str]:
+    """Of each tensor, by name."""
+    workspaces = {o.stage.workspace for o in plan.operators if o.stage}
+    return {t.name: _role(t, workspaces) for t in plan.tensors}
+
+
+def _role(tensor: PlannedTensor, workspaces: Set[str]) -> str:
+    if tensor.name in workspaces:
         return "workspace of patches"
     if len(tensor.intervals) > 1:
         return "leaves and returns"
@@ -196,7 +203,8 @@ def _name_boxes(axes: Axes, plan: Plan) -> None:
 
 
 def _legend(plan: Plan) -> list[Patch | Line2D]:
-    present = {_role(plan, tensor) for tensor in plan.tensors if tensor.intervals}
+    roles = _roles(plan)
+    present = {roles[tensor.name] for tensor in plan.tensors if tensor.intervals}
     handles: list[Patch | Line2D] = [
         Patch(color=colour, label=role) for role, colour in _ROLES.items() if role in present
     ]

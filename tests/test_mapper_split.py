@@ -11,10 +11,11 @@ from mapper import split as split_module
 from mapper.budget import Budget
 from mapper.check import check_plan
 from mapper.graph import Graph, Operator, Tensor
+from mapper.limits import Limits
 from mapper.mapping import map_graph
 from mapper.network_graph import network_graph
 from mapper.plan import Source
-from mapper.segment import segment_of
+from mapper.segment import MOST_PATCHES, segment_of
 from mapper.split import split
 from mapper.stage import Stage, Window
 from sim.random_networks import deep_network
@@ -189,3 +190,38 @@ def test_what_cannot_be_cut_is_refused() -> None:
     result = map_graph(whole, Budget("bytes", 79), SOURCE)
     assert result.plan is None
     assert "splitting it does not help" in result.message
+
+
+class TestHuge:
+    """Sizes that only an attack or a slip has end in bounded time and memory."""
+
+    @staticmethod
+    def _graph(rows: int, row_bytes: int) -> Graph:
+        tensors = tuple(
+            Tensor(
+                name=name, shape=(1, 1, rows, row_bytes), bytes=rows * row_bytes, rows=rows,
+                network_input=name == "x", network_output=name == "y",
+            )
+            for name in ("x", "y")
+        )  # fmt: skip
+        conv = Operator(
+            name="c", kind="Conv", inputs=("x",), outputs=("y",), windows=(Window(3, 1, 1, 1),)
+        )
+        return Graph(name="huge", operators=(conv,), tensors=tensors)
+
+    def test_no_plan_has_more_patches_than_the_most(self) -> None:
+        graph = self._graph(1 << 40, 1)
+        assert split(graph, 1 << 20) is None
+        cut = split(graph, 1 << 30)
+        assert cut is not None
+        (stage,) = (o.stage for o in cut.operators)
+        assert stage is not None
+        assert 1 << 11 <= len(stage.patches) <= MOST_PATCHES
+
+    def test_when_the_clock_has_run_out_the_split_still_holds(self) -> None:
+        graph = self._graph(64, 16)
+        late = Limits(seconds=0.0)
+        assert late.exhausted()
+        cut = split(graph, 300, limits=late)
+        assert cut is not None
+        assert all(cut.operand_bytes(o) <= 300 for o in cut.operators)
