@@ -14,7 +14,8 @@ from amaranth.lib.wiring import In
 from hw.accelerator import Accelerator
 from hw.emit import to_verilog
 from hw.engine.catalogue import AnyEngine, create_array
-from hw.engine.systolic import SystolicArray
+from hw.engine.digit_array import DigitArray
+from hw.engine.weight_stationary import WeightStationaryArray
 from hw.software import software_values
 from hw.spec import Spec
 
@@ -49,9 +50,14 @@ def module_name(spec: Spec) -> str:
     return f"bitweft_{spec.name}"
 
 
-def create_engine(spec: Spec) -> AnyEngine:
+def create_engine(spec: Spec) -> AnyEngine | WeightStationaryArray:
     """The engine that a spec describes."""
-    return create_array(spec.pe, rows=spec.engine.rows, cols=spec.engine.cols)
+    engine = spec.engine
+    if engine.tile_rows is not None:
+        return WeightStationaryArray(
+            spec.pe, rows=engine.rows, cols=engine.cols, tile_rows=engine.tile_rows
+        )
+    return create_array(spec.pe, rows=engine.rows, cols=engine.cols)
 
 
 def generate(spec: Spec, top: Top = "accelerator") -> dict[str, str]:
@@ -81,13 +87,17 @@ def _engine(spec: Spec) -> dict[str, str]:
         "c_bits": pe.accumulator_bits,
         "elements": pe.k_granularity,
         # Of a digit engine it depends on the operands.
-        "latency": engine.latency if isinstance(engine, SystolicArray) else None,
+        "latency": None if isinstance(engine, DigitArray) else engine.latency,
     }
+    example = "engine.v.jinja"
+    if isinstance(engine, WeightStationaryArray):
+        example = "weight_stationary.v.jinja"
+        values |= {"tile_rows": engine.tile_rows, "revisit": engine.revisit}
     return {
         f"{module}.v": to_verilog(engine, module),
         f"{module}.core": _render("core.jinja", values),
         f"{module}.json": json.dumps(spec.resolved(), indent=2) + "\n",
-        f"{module}_example.v": _render("engine.v.jinja", values),
+        f"{module}_example.v": _render(example, values),
     }
 
 

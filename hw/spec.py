@@ -6,12 +6,18 @@ import tomllib
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from hw.engine.catalogue import EngineKind, engine_conflict, engine_kind_of
+from hw.engine.catalogue import (
+    Dataflow,
+    EngineKind,
+    dataflow_conflict,
+    engine_conflict,
+    engine_kind_of,
+)
 from hw.errors import InputError
 from hw.pe.base import ProcessingElement, accumulator_bits_for
 from hw.registry import PES, AnyPE
@@ -33,6 +39,8 @@ def _read_bytes(value: object) -> object:
     return parse_bytes(value) if isinstance(value, str) else value
 
 
+_TILE_ROWS = 64
+
 Bytes = Annotated[int, BeforeValidator(_read_bytes), Field(gt=0, le=1 << 40)]
 
 
@@ -53,18 +61,40 @@ class Engine(_Section):
     kind : str
         ``systolic``, or ``columns`` for PEs that work off single digits.
     dataflow : str
-        Only ``output-stationary`` exists so far.
+        ``output-stationary``, or ``weight-stationary`` on a systolic array.
     rows, cols : int
-        PEs per column (output rows M of a tile) and per row (output columns N of a tile).
+        PEs per column (output rows M of a tile, or elements of K where weights stand still) and per
+        row (output columns N of a tile).
+    tile_rows : int
+        Output rows M of a tile where weights stand still: entries of the memory of partial sums, 64
+        by default. `rows` or more keep the array busy.
     max_k : int
         Longest reduction K whose sums the accumulator must hold without overflow.
     """
 
     kind: EngineKind = "systolic"
-    dataflow: Literal["output-stationary"] = "output-stationary"
+    dataflow: Dataflow = "output-stationary"
     rows: int = Field(ge=1, le=128)
     cols: int = Field(ge=1, le=128)
+    tile_rows: int | None = Field(default=None, ge=1, le=4096)
     max_k: int = Field(default=32768, ge=1, le=1 << 24)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_tile(cls, content: Any) -> Any:
+        if isinstance(content, dict) and content.get("dataflow") == "weight-stationary":
+            return {"tile_rows": _TILE_ROWS, **content}
+        return content
+
+    @model_validator(mode="after")
+    def _tile_of_stationary_weights(self) -> Engine:
+        if self.dataflow == "output-stationary" and self.tile_rows is not None:
+            raise _conflict(
+                "engine.tile_rows",
+                f"must be absent where outputs stand still, not {self.tile_rows}: a tile has "
+                "engine.rows rows there",
+            )
+        return self
 
 
 class Scratchpad(_Section):
@@ -128,6 +158,8 @@ class Spec(_Section):
         if conflict := engine_conflict(self.engine.kind, self.pe):
             field, _, requirement = conflict.partition(" ")
             raise _conflict(field, requirement)
+        if conflict := dataflow_conflict(self.engine.dataflow, self.pe):
+            raise _conflict("engine.dataflow", conflict)
         return self
 
     @model_validator(mode="after")
@@ -178,11 +210,14 @@ class Spec(_Section):
         engine = self.engine
         if engine_conflict(engine.kind, pe):
             engine = engine.model_copy(update={"kind": engine_kind_of(pe)})
+        if dataflow_conflict(engine.dataflow, pe):
+            update = {"dataflow": "output-stationary", "tile_rows": None}
+            engine = engine.model_copy(update=update)
         return self.model_copy(update={"engine": engine, "pe": pe})
 
     def resolved(self) -> dict[str, Any]:
         """Every parameter, defaults included, as JSON types."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 def shipped_specs() -> list[str]:

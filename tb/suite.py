@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from hw.accelerator import Accelerator
 from hw.emit import to_verilog
 from hw.engine.catalogue import create_array
+from hw.engine.weight_stationary import WeightStationaryArray
 from hw.operand import Operand
 from hw.pe.base import ProcessingElement
 from hw.pe.carry_save import CarrySave
@@ -43,6 +44,8 @@ class Bench:
         Arguments of the simulation, for faults that Verilog selects with ``$value$plusargs``.
     spec : Spec, optional
         The device is the accelerator of this spec, not just the array.
+    tile_rows : int, optional
+        Weights stand still in the array, and a tile has this many rows.
     """
 
     name: str
@@ -53,6 +56,14 @@ class Bench:
     patch: tuple[str, ...] | None = None
     spec: Spec | None = None
     plusargs: tuple[str, ...] = ()
+    tile_rows: int | None = None
+
+    @classmethod
+    def stationary(
+        cls, name: str, pe: ProcessingElement, rows: int, cols: int, tile_rows: int
+    ) -> Bench:
+        """A weight-stationary array."""
+        return cls(name, pe, rows, cols, "tb.weight_stationary", tile_rows=tile_rows)
 
     @classmethod
     def of(cls, spec: Spec, patch: tuple[str, ...] | None = None) -> Bench:
@@ -69,7 +80,11 @@ class Bench:
             The text that `patch` replaces does not occur.
         """
         device: Any
-        if self.spec is None:
+        if self.tile_rows is not None:
+            device = WeightStationaryArray(
+                self.pe, rows=self.rows, cols=self.cols, tile_rows=self.tile_rows
+            )
+        elif self.spec is None:
             device = create_array(self.pe, rows=self.rows, cols=self.cols)
         else:
             device = Accelerator(self.spec)
@@ -118,7 +133,7 @@ class Bench:
 def suite() -> list[Bench]:
     """Every bench of the regression."""
     u8, s4, u4 = Operand(8, False), Operand(4), Operand(4, False)
-    array = "systolic_array"
+    array, stationary = "systolic_array", "weight_stationary"
     return [
         Bench(f"{array}[mac-4x4]", Mac(), 4, 4),
         Bench(f"{array}[opt1-4x4]", CarrySave(), 4, 4),
@@ -143,6 +158,15 @@ def suite() -> list[Bench]:
         ),
         Bench(f"{array}[opt1-8x8]", CarrySave(), 8, 8),
         Bench(f"{array}[ffip-3x5-uint8-int8]", FreePipeline(activation=u8), 3, 5),
+        Bench.stationary(f"{stationary}[mac-4x4]", Mac(), 4, 4, 6),
+        Bench.stationary(f"{stationary}[opt1-1x1]", CarrySave(), 1, 1, 2),
+        Bench.stationary(
+            f"{stationary}[opt1-3x5-uint8-int4-16bit]",
+            CarrySave(activation=u8, weight=s4, accumulator_bits=16),
+            3,
+            5,
+            4,
+        ),
         Bench("digit_array[opt4c-3x5]", Opt4c(segment=16), 3, 5),
         Bench(
             "digit_array[opt4e-2x3-uint8-int4]",

@@ -112,6 +112,26 @@ def test_verilog_and_example_pass_lint(name: str, top: Top, tmp_path: Path) -> N
     run(["verilator", "--lint-only", "-Wall", *style, "--top-module", module, *sources], tmp_path)
 
 
+def test_a_weight_stationary_engine_passes_lint_and_its_example_describes_its_streams(
+    tmp_path: Path,
+) -> None:
+    # Both numbers of rows differ from the columns, so no width can be taken for another.
+    text = SMALLEST.replace("rows = 2", 'dataflow = "weight-stationary", tile_rows = 5, rows = 3')
+    spec = parse_spec(text.replace("KIND", "opt1"), "test_ws", "test")
+    files = generate(spec, "engine")
+    assert Spec.model_validate_json(files["bitweft_test_ws.json"]) == spec
+    example = files["bitweft_test_ws_example.v"]
+    assert "3 x 2 weight-stationary systolic array of opt1 PEs, int8 by int8" in example
+    assert "tiles of up to 5 rows of A by 2 columns of B" in example
+    assert "Weights:     3 beats per block" in example
+    assert "block_end: the tile's last row." in example
+    write(files, tmp_path)
+    style = [f"-Wno-{warning}" for warning in STYLE_WARNINGS]
+    sources = ["bitweft_test_ws.v", "bitweft_test_ws_example.v"]
+    top = ["--top-module", "bitweft_test_ws_example"]
+    run(["verilator", "--lint-only", "-Wall", *style, *top, *sources], tmp_path)
+
+
 def test_lint_can_fail(tmp_path: Path) -> None:
     files = generate(small("mac"), "engine")
     broken = files["bitweft_test_mac.v"].replace(".enable(", ".enabel(", 1)

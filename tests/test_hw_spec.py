@@ -84,7 +84,7 @@ ERRORS = [
         "rows",
         "rosw",
         ("engine.rosw must be removed or spelt right: there is no such field; "
-        "known are kind, dataflow, rows, cols, max_k."),
+        "known are kind, dataflow, rows, cols, tile_rows, max_k."),
     ),
     ('kind = "mac"', 'kind = "opt9"', "pe.kind must be one of ffip, fip, mac, opt1, opt2, opt3, opt4c, opt4e, not 'opt9'."),
     ('kind = "mac"\n', "", "pe.kind must be given: one of ffip, fip, mac, opt1, opt2, opt3, opt4c, opt4e."),
@@ -151,8 +151,20 @@ ERRORS = [
     ),
     (
         '"output-stationary"',
-        '"weight-stationary"',
-        "engine.dataflow must be 'output-stationary', not 'weight-stationary'.",
+        '"row-stationary"',
+        ("engine.dataflow must be 'output-stationary' or 'weight-stationary', "
+        "not 'row-stationary'."),
+    ),
+    (
+        "rows = 16",
+        "rows = 16\ntile_rows = 8",
+        ("engine.tile_rows must be absent where outputs stand still, not 8: a tile has engine.rows "
+        "rows there."),
+    ),
+    (
+        "rows = 16",
+        "rows = 16\ntile_rows = 0",
+        "engine.tile_rows must be greater than or equal to 1, not 0.",
     ),
     ("[memory]", "[memroy]", ("memroy must be removed or spelt right: there is no such field; "
      "known are name, engine, pe, scratchpad, weight_buffer, memory.")),
@@ -163,6 +175,33 @@ ERRORS = [
 def test_errors_name_field_value_and_remedy(old: str, new: str, message: str) -> None:
     with pytest.raises(InputError, match=f"^{re.escape('x.toml: ' + message)}$"):
         parse_spec(BASE.replace(old, new, 1), "x", "x.toml")
+
+
+@pytest.mark.parametrize(
+    ("kind", "engine", "reason"),
+    [
+        ("fip", "systolic", "its cells sum a pair of elements before they multiply"),
+        ("ffip", "systolic", "its cells hand pre-sums of weights along the row"),
+        ("opt4e", "columns", "its steps take as many cycles as an operand has nonzero digits"),
+    ],
+)
+def test_weights_that_cannot_stand_still(kind: str, engine: str, reason: str) -> None:
+    text = BASE.replace("output-", "weight-").replace('"mac"', f'"{kind}"')
+    message = (
+        f"x.toml: engine.dataflow must be output-stationary for {kind}, not weight-stationary: "
+        f"{reason}"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        parse_spec(text.replace("systolic", engine), "x", "x.toml")
+
+
+def test_a_tile_where_weights_stand_still_has_64_rows_by_default() -> None:
+    text = BASE.replace("output-", "weight-")
+    assert parse_spec(text, "x", "x").engine.tile_rows == 64
+    spec = parse_spec(text.replace("rows = 16", "rows = 16\ntile_rows = 7"), "x", "x")
+    assert spec.engine.tile_rows == 7
+    assert Spec.model_validate_json(json.dumps(spec.resolved())) == spec
+    assert "tile_rows" not in load_spec("base").resolved()["engine"]
 
 
 def test_text_that_is_not_toml() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,12 @@ FAULTS = [
 ]
 
 
+STATIONARY_FAULTS = [
+    ("weights overtake a block", Mac(), ("moved != 2'h2", "moved != 2'h3"), "back_to_back"),
+    ("a row's sum is not back", Mac(), ("= ! settle", "= 1'h1 | ! settle"), "single_rows"),
+]
+
+
 @pytest.mark.parametrize("bench", suite(), ids=lambda bench: bench.name)
 def test_suite(bench: Bench, tmp_path: Path) -> None:
     outcomes = regress([(bench, bench.tests())], seed=1, jobs=1, waves=tmp_path)
@@ -35,11 +42,24 @@ def test_suite(bench: Bench, tmp_path: Path) -> None:
 def test_faults_are_caught(
     fault: str, pe: Mac | CarrySave, patch: tuple[str, str], test: str, tmp_path: Path
 ) -> None:
-    bench = Bench("faulty", pe, 2, 2, patch=patch)
-    (outcome,) = regress([(bench, [test])], seed=1, jobs=1, waves=tmp_path)
+    assert_caught(Bench("faulty", pe, 2, 2, patch=patch), test, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fault", "pe", "patch", "test"), STATIONARY_FAULTS, ids=lambda value: str(value)
+)
+def test_faults_where_weights_stand_still_are_caught(
+    fault: str, pe: Mac | CarrySave, patch: tuple[str, str], test: str, tmp_path: Path
+) -> None:
+    bench = Bench.stationary("faulty", pe, 2, 2, 3)
+    assert_caught(replace(bench, patch=patch), test, tmp_path)
+
+
+def assert_caught(bench: Bench, test: str, waves: Path) -> None:
+    (outcome,) = regress([(bench, [test])], seed=1, jobs=1, waves=waves)
     assert outcome.ran
     assert outcome.failure is not None
-    waveform = tmp_path / f"faulty.{test}.vcd"
+    waveform = waves / f"faulty.{test}.vcd"
     assert outcome.waves == waveform
     assert waveform.read_text().startswith("$version")
 
@@ -98,6 +118,7 @@ def test_filter_finds_tests_by_full_name() -> None:
         ("systolic_array[mac-4x4]", ["extremes"]),
         ("systolic_array[mac-3x5-uint8]", ["extremes"]),
         ("systolic_array[mac-1x7-int16-48bit]", ["extremes"]),
+        ("weight_stationary[mac-4x4]", ["extremes"]),
     ]
     assert select(suite(), None) == [(b, b.tests()) for b in suite()]
 

@@ -7,7 +7,7 @@ from amaranth.lib import data
 
 from hw.pe.base import ProcessingElement
 
-__all__ = ["operand_beat", "result_beat"]
+__all__ = ["activation_beat", "operand_beat", "result_beat", "weight_beat"]
 
 
 def operand_beat(rows: int, cols: int, pe: ProcessingElement) -> data.StructLayout:
@@ -29,4 +29,19 @@ def result_beat(cols: int, pe: ProcessingElement) -> data.StructLayout:
     """One row i of a tile: ``c[j] = C[i, j]``, W bits each; `last` marks the tile's last row."""
     return data.StructLayout(
         {"c": data.ArrayLayout(unsigned(pe.accumulator_bits), cols), "last": 1},
+    )
+
+
+def weight_beat(cols: int, pe: ProcessingElement) -> data.StructLayout:
+    """One row k of a block of weights that is to stand still: ``b[j] = B[k, j]``, rows in order."""
+    return data.StructLayout({"b": data.ArrayLayout(pe.b_beat, cols)})
+
+
+def activation_beat(rows: int, pe: ProcessingElement) -> data.StructLayout:
+    """One row m of a tile, `rows` elements of K that meet a block of weights: ``a[k] = A[m, k]``.
+
+    `block_end` marks the tile's last row; `tile_end` all rows of the last block of K.
+    """
+    return data.StructLayout(
+        {"a": data.ArrayLayout(pe.a_beat, rows), "block_end": 1, "tile_end": 1},
     )

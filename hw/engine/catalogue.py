@@ -8,11 +8,23 @@ from hw.engine.digit_array import DigitArray
 from hw.engine.systolic import SystolicArray
 from hw.pe.base import CellElement, ProcessingElement
 from hw.pe.sparse_digit import DigitElement, Opt3
+from hw.pe.stationary import stationary_conflict
 
-__all__ = ["AnyEngine", "EngineKind", "create_array", "engine_conflict", "engine_kind_of"]
+__all__ = [
+    "AnyEngine",
+    "Dataflow",
+    "EngineKind",
+    "create_array",
+    "dataflow_conflict",
+    "engine_conflict",
+    "engine_kind_of",
+]
 
 EngineKind = Literal["systolic", "columns"]
 """``systolic``: operands move one cell per cycle. ``columns``: each row issues its nonzero digits."""
+
+Dataflow = Literal["output-stationary", "weight-stationary"]
+"""What stays in its cell: a sum until it is whole, or a weight for all rows of a tile."""
 
 AnyEngine = SystolicArray | DigitArray
 
@@ -42,8 +54,13 @@ def engine_conflict(kind: EngineKind, pe: ProcessingElement) -> str | None:
     )
 
 
+def dataflow_conflict(dataflow: Dataflow, pe: ProcessingElement) -> str | None:
+    """Why the engine of `pe` has no such dataflow: requirement, value, reason. None if it has."""
+    return stationary_conflict(pe) if dataflow == "weight-stationary" else None
+
+
 def create_array(pe: ProcessingElement, *, rows: int, cols: int) -> AnyEngine:
-    """The engine that `pe` is made for.
+    """The engine that `pe` is made for, with one stream of operands: outputs stand still.
 
     Raises
     ------

@@ -28,7 +28,14 @@ from hw.digits import BoothSelect, booth_digit_count, booth_select
 from hw.operand import Operand
 from hw.pe.base import CellElement, CellSignature
 
-__all__ = ["CarrySave", "CarrySaveCell", "accumulate_rows", "product_bias", "product_rows"]
+__all__ = [
+    "CarrySave",
+    "CarrySaveCell",
+    "accumulate_rows",
+    "product_bias",
+    "product_rows",
+    "selected_rows",
+]
 
 
 class CarrySave(CellElement):
@@ -141,6 +148,21 @@ def product_rows(
         )
         for i, select in enumerate(booth_select(multiplier, multiplier_format))
     ]
+    return selected_rows(
+        m, selects, multiplicand, multiplicand_format, width=width, sign_extension=sign_extension
+    )
+
+
+def selected_rows(
+    m: Any,
+    selects: list[BoothSelect],
+    multiplicand: Any,
+    multiplicand_format: Operand,
+    *,
+    width: int,
+    sign_extension: bool,
+) -> list[Addend]:
+    """`product_rows` of a multiplier that is recoded already."""
     if sign_extension:
         return _sign_extended_rows(m, selects, multiplicand, width)
     return _biased_rows(selects, multiplicand, multiplicand_format.signed_bits)
