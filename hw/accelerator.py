@@ -92,7 +92,12 @@ class Accelerator(wiring.Component):
         ]
         renamed = DomainRenamer("units")
         dispatcher = Dispatcher(word_bytes=word_bytes)
-        execute = ExecuteUnit(spec.pe, rows=spec.engine.rows, cols=spec.engine.cols)
+        execute = ExecuteUnit(
+            spec.pe,
+            rows=spec.engine.rows,
+            cols=spec.engine.cols,
+            tile_rows=spec.engine.tile_rows,
+        )
         load, store = LoadUnit(word_bytes=word_bytes), StoreUnit(word_bytes=word_bytes)
         arbiter = ReadArbiter()
         m.submodules.dispatcher = renamed(dispatcher)

@@ -28,11 +28,6 @@ def accelerator_conflict(spec: Spec) -> str | None:
             return f"{field} must be int8, not {operand}: change it"
     if pe.kind not in _PES:
         return f"pe.kind must be {' or '.join(_PES)}, not {pe.kind}: change it"
-    if spec.engine.dataflow != "output-stationary":
-        return (
-            f"engine.dataflow must be output-stationary, not {spec.engine.dataflow}: change it, "
-            "or have the engine alone"
-        )
     if pe.accumulator_bits != 32:
         return f"pe.accumulator_bits must be 32, not {pe.accumulator_bits}: change it"
     # One-byte words would need instruction bursts of 512 beats; AXI4 allows 256.
@@ -45,6 +40,11 @@ def accelerator_conflict(spec: Spec) -> str | None:
         return (
             f"memory.bus_bits must be {8 * cols} (one byte per engine column), "
             f"not {spec.memory.bus_bits}: change it or engine.cols"
+        )
+    if spec.engine.tile_rows is not None and spec.engine.rows != cols:
+        return (
+            f"engine.rows must be {cols} where weights stand still (one per channel of a word), "
+            f"not {spec.engine.rows}: change it or engine.cols"
         )
     for field, size, words in (
         ("scratchpad.bytes", spec.scratchpad.bytes, _SCRATCHPAD_WORDS),

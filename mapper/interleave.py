@@ -117,8 +117,11 @@ class _Clocks:
         return end
 
     def _computing(self, c: Compute) -> int:
-        taps, rows = c.kernel_y * c.kernel_x, self._spec.engine.rows
+        taps, engine, word = c.kernel_y * c.kernel_x, self._spec.engine, self._spec.word_bytes
         if c.path != Path.ARRAY:
             return c.pixels * taps + _OVERHEAD
-        blocks = -(-c.pixels // rows) * taps * c.words
-        return blocks * max(rows, self._spec.word_bytes) + rows + _OVERHEAD
+        if engine.tile_rows is not None:
+            tiles = -(-c.pixels // engine.tile_rows)
+            return max(c.pixels, tiles * word) * taps * c.words + 3 * word + _OVERHEAD
+        blocks = -(-c.pixels // engine.rows) * taps * c.words
+        return blocks * max(engine.rows, word) + engine.rows + _OVERHEAD

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
 
 from hw.control.execute import ExecuteUnit
+from hw.engine.catalogue import Dataflow
 from hw.isa import Compute, Path, encode
 from hw.memory.ram import Ram
 from hw.memory.scratchpad import READ_LATENCY, ScratchpadMemory
@@ -42,10 +43,18 @@ CASES: list[tuple[int, int, ProcessingElement]] = [
 ]
 
 
-def spec_of(pe: ProcessingElement, rows: int, cols: int) -> Spec:
+STATIONARY = [
+    *((size, Mac(), tile_rows) for size, tile_rows in [(2, 1), (2, 2), (2, 3), (4, 5), (4, 40)]),
+    (4, CarrySave(), 3),
+    (8, CarrySave(), 11),
+]
+
+
+def spec_of(pe: ProcessingElement, rows: int, cols: int, tile_rows: int | None = None) -> Spec:
+    dataflow: Dataflow = "output-stationary" if tile_rows is None else "weight-stationary"
     return Spec.model_construct(
         name="test",
-        engine=Engine(rows=rows, cols=cols),
+        engine=Engine(rows=rows, cols=cols, dataflow=dataflow, tile_rows=tile_rows),
         pe=pe,
         scratchpad=Scratchpad(bytes=SCRATCHPAD_WORDS * cols, banks=1),
         weight_buffer=WeightBuffer(bytes=WEIGHT_WORDS * cols),
@@ -56,9 +65,11 @@ def spec_of(pe: ProcessingElement, rows: int, cols: int) -> Spec:
 class Bench:
     """An execute unit with its two memories; the testbench fills them through their write ports."""
 
-    def __init__(self, pe: ProcessingElement, rows: int, cols: int) -> None:
+    def __init__(
+        self, pe: ProcessingElement, rows: int, cols: int, tile_rows: int | None = None
+    ) -> None:
         self.module = m = Module()
-        self.unit = unit = ExecuteUnit(pe, rows=rows, cols=cols)
+        self.unit = unit = ExecuteUnit(pe, rows=rows, cols=cols, tile_rows=tile_rows)
         self.pad = pad = ScratchpadMemory(depth=SCRATCHPAD_WORDS, banks=1, lanes=cols)
         self.weights = weights = Ram(depth=WEIGHT_WORDS, lanes=cols, wide=unit.elements)
         m.submodules += [unit, pad, weights]
@@ -150,8 +161,22 @@ def _simulate(bench: Bench, testbench: Any) -> None:
 def test_results_and_cycles_of_random_instructions(
     rows: int, cols: int, pe: ProcessingElement
 ) -> None:
+    _run_apart(pe, rows, cols)
+
+
+@pytest.mark.parametrize(
+    ("size", "pe", "tile_rows"), STATIONARY, ids=lambda v: getattr(v, "kind", v)
+)
+def test_results_and_cycles_where_weights_stand_still(
+    size: int, pe: ProcessingElement, tile_rows: int
+) -> None:
+    _run_apart(pe, size, size, tile_rows)
+
+
+def _run_apart(pe: ProcessingElement, rows: int, cols: int, tile_rows: int | None = None) -> None:
+    """Runs random instructions, each when the one before has ended, and compares."""
     machine, program, _ = _case(rows, cols)
-    bench = Bench(pe, rows, cols)
+    bench = Bench(pe, rows, cols, tile_rows)
     cycles: list[int] = []
     timings: list[ComputeTiming] = []
 
@@ -160,7 +185,7 @@ def test_results_and_cycles_of_random_instructions(
         await bench.store(ctx, 0b10, machine.weights)
         unit = bench.unit
         for compute in program:
-            timings.append(_step(machine, compute, spec_of(pe, rows, cols)))
+            timings.append(_step(machine, compute, spec_of(pe, rows, cols, tile_rows)))
             ctx.set(bench.filling, 0)
             await _offer(ctx, unit, compute)
             count = 0
@@ -180,19 +205,26 @@ def test_results_and_cycles_of_random_instructions(
 
 
 @pytest.mark.parametrize(
-    ("rows", "cols", "pe"),
-    [(4, 4, Mac()), (2, 2, Mac()), (6, 4, Mac()), (3, 4, Opt4c(segment=8))],
+    ("rows", "cols", "pe", "tile_rows"),
+    [
+        (4, 4, Mac(), None),
+        (2, 2, Mac(), None),
+        (6, 4, Mac(), None),
+        (3, 4, Opt4c(segment=8), None),
+        (2, 2, Mac(), 1),
+        (4, 4, CarrySave(), 9),
+    ],
     ids=lambda v: getattr(v, "kind", v),
 )
 @pytest.mark.parametrize("longest", [0, 60])
 def test_instructions_one_after_another(
-    rows: int, cols: int, pe: ProcessingElement, longest: int
+    rows: int, cols: int, pe: ProcessingElement, tile_rows: int | None, longest: int
 ) -> None:
     machine, program, rng = _case(rows, cols)
     # Not in order of the paths only, so that each follows each.
     program = [program[n] for n in rng.integers(0, len(program), 14)]
     pauses = rng.integers(0, longest + 1, len(program)).tolist()
-    bench = Bench(pe, rows, cols)
+    bench = Bench(pe, rows, cols, tile_rows)
     offered: list[int] = []
     accepted: list[int] = []
     finished: list[int] = []
@@ -220,7 +252,9 @@ def test_instructions_one_after_another(
                 pause = pauses[len(accepted)] if len(accepted) < len(program) else 0
             cycle += 1
             assert cycle < 40_000
-        timings.extend(_step(machine, compute, spec_of(pe, rows, cols)) for compute in program)
+        timings.extend(
+            _step(machine, compute, spec_of(pe, rows, cols, tile_rows)) for compute in program
+        )
         assert await bench.contents(ctx, cols) == machine.scratchpad.tolist()
 
     _simulate(bench, run)

@@ -18,6 +18,12 @@ memory = {{ bus_bits = {bus}, latency_cycles = 1, bytes_per_cycle = 1 }}
 """
 
 
+def stationary(rows: int) -> Spec:
+    text = TEXT.format(cols=4, pe="", scratchpad=4096, weights=4096, bus=32)
+    engine = f'dataflow = "weight-stationary", rows = {rows}'
+    return parse_spec(text.replace("rows = 3", engine), "test", "test")
+
+
 def spec(
     cols: int = 4, pe: str = "", scratchpad: int = 4096, weights: int = 4096, bus: int = 32
 ) -> Spec:
@@ -29,6 +35,10 @@ def test_shipped_specs_and_rectangles_are_accelerators() -> None:
     assert all(accelerator_conflict(load_spec(name)) is None for name in shipped_specs())
     for cols in (2, 4, 8, 16, 32):
         assert accelerator_conflict(spec(cols=cols, bus=8 * cols)) is None
+
+
+def test_weights_may_stand_still_in_a_square_array() -> None:
+    assert accelerator_conflict(stationary(rows=4)) is None
 
 
 @pytest.mark.parametrize(
@@ -45,6 +55,10 @@ def test_shipped_specs_and_rectangles_are_accelerators() -> None:
             r"^engine\.cols must be a power of two from 2 to 32, not 1: change it, and memory\.bu",
         ),
         (spec(cols=6), r"^engine\.cols must be a power of two from 2 to 32, not 6: change it, and"),
+        (
+            stationary(rows=3),
+            r"^engine\.rows must be 4 where weights stand still \(one per channel of a word\), not 3",
+        ),
         (spec(cols=64, bus=512), r"^engine\.cols must be a power of two from 2 to 32, not 64: ch"),
         (
             spec(bus=64),

@@ -18,6 +18,7 @@ from hw.limits import accelerator_conflict
 from hw.pe.base import CellElement
 from hw.spec import load_spec
 from sim.timing.systolic import SystolicTiming
+from sim.timing.weight_stationary import WeightStationaryTiming
 
 
 def generate_command(
@@ -50,7 +51,9 @@ def generate_command(
     engine = parameters.engine
     pe = parameters.pe
     latency = None
-    if isinstance(pe, CellElement):
+    if engine.tile_rows is not None:
+        latency = WeightStationaryTiming.of(pe, engine.rows, engine.cols).latency
+    elif isinstance(pe, CellElement):
         latency = SystolicTiming.of(pe, engine.rows, engine.cols).latency
     # Digit engines take as many cycles as their operands have nonzero digits.
     macs = engine.rows * engine.cols * pe.k_granularity if latency else None

@@ -45,6 +45,8 @@ class AddressGenerator(wiring.Component):
     ----------
     rows : int
         Output pixels of a tile while `array` is set; otherwise a tile is one pixel.
+    short_tiles : bool
+        The last tile ends with the last pixel; otherwise its other rows are read as not inside.
 
     Members
     -------
@@ -54,10 +56,13 @@ class AddressGenerator(wiring.Component):
     start : In(1)
     busy : Out(1)
     reads : Out(stream.Signature(READ))
+    final : Out(1)
+        `reads` is in the last block of the computation.
     """
 
-    def __init__(self, *, rows: int) -> None:
+    def __init__(self, *, rows: int, short_tiles: bool = False) -> None:
         self._rows = rows
+        self._short_tiles = short_tiles
         super().__init__(
             {
                 "compute": In(COMPUTE_LAYOUT),
@@ -65,12 +70,17 @@ class AddressGenerator(wiring.Component):
                 "start": In(1),
                 "busy": Out(1),
                 "reads": Out(stream.Signature(READ)),
+                "final": Out(1),
             }
         )
 
     @property
     def rows(self) -> int:
         return self._rows
+
+    @property
+    def short_tiles(self) -> bool:
+        return self._short_tiles
 
     def elaborate(self, platform: object) -> Any:
         m = Module()
@@ -106,7 +116,11 @@ class AddressGenerator(wiring.Component):
         y, x = Signal(signed(19)), Signal(signed(19))
         read = self.reads.payload
         m.d.comb += [
-            last_row.eq(~self.array | (row == self._rows - 1)),
+            last_row.eq(
+                ~self.array
+                | (row == self._rows - 1)
+                | (now.pixel == c.pixels - 1 if self._short_tiles else 0)
+            ),
             last_word.eq(word == c.words - 1),
             last_x.eq(kernel_x == c.kernel_x - 1),
             last_y.eq(kernel_y == c.kernel_y - 1),
@@ -121,6 +135,7 @@ class AddressGenerator(wiring.Component):
             read.block_end.eq(last_row),
             read.tile_end.eq(last_word & last_x & last_y),
             self.reads.valid.eq(self.busy),
+            self.final.eq(read.tile_end & (tile.pixel + self._rows >= c.pixels)),
         ]
 
         with m.If(self.start):

@@ -9,9 +9,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.control.address import AddressGenerator
-from hw.engine.catalogue import create_array
+from hw.engine.catalogue import AnyEngine, create_array
 from hw.engine.feeder import Feeder
 from hw.engine.vector import VectorUnit
+from hw.engine.weight_feeder import WeightFeeder
+from hw.engine.weight_stationary import WeightStationaryArray
 from hw.isa import COMPUTE_LAYOUT, Path
 from hw.memory.scratchpad import READ_LATENCY, read_port, write_port
 from hw.pe.base import ProcessingElement
@@ -41,6 +43,8 @@ class ExecuteUnit(wiring.Component):
     pe : ProcessingElement
     rows, cols : int
         Size of the array; a word holds one byte per column.
+    tile_rows : int, optional
+        Weights stand still, and a tile has up to this many pixels; otherwise `rows`.
 
     Members
     -------
@@ -55,8 +59,14 @@ class ExecuteUnit(wiring.Component):
         them, from the address on. An address may be out of its range.
     """
 
-    def __init__(self, pe: ProcessingElement, *, rows: int, cols: int) -> None:
-        self._engine = create_array(pe, rows=rows, cols=cols)
+    def __init__(
+        self, pe: ProcessingElement, *, rows: int, cols: int, tile_rows: int | None = None
+    ) -> None:
+        self._engine: AnyEngine | WeightStationaryArray
+        if tile_rows is None:
+            self._engine = create_array(pe, rows=rows, cols=cols)
+        else:
+            self._engine = WeightStationaryArray(pe, rows=rows, cols=cols, tile_rows=tile_rows)
         super().__init__(
             {
                 "instructions": In(stream.Signature(COMPUTE_LAYOUT)),
@@ -66,7 +76,7 @@ class ExecuteUnit(wiring.Component):
                 "write": Out(write_port(cols)),
                 "weight_enable": Out(1),
                 "weight_address": Out(WEIGHT_ADDRESS_BITS),
-                "weight_data": In(8 * cols * self._engine.elements),
+                "weight_data": In(8 * cols * pe.k_granularity),
             }
         )
 
@@ -85,7 +95,7 @@ class ExecuteUnit(wiring.Component):
     @property
     def elements(self) -> int:
         """Weight words of one read."""
-        return self._engine.elements
+        return self.pe.k_granularity
 
     def elaborate(self, platform: object) -> Any:
         m = Module()
@@ -93,17 +103,14 @@ class ExecuteUnit(wiring.Component):
         array = Signal()
         m.d.comb += array.eq(compute.path == Path.ARRAY)
         m.submodules.engine = engine = self._engine
-        m.submodules.addresses = addresses = AddressGenerator(rows=self.rows)
-        m.submodules.feeder = feeder = Feeder(
-            self.pe,
-            rows=self.rows,
-            cols=self.cols,
-            weight_address_bits=WEIGHT_ADDRESS_BITS,
-            paced=engine.paced,
+        stationary = isinstance(engine, WeightStationaryArray)
+        tile_rows = engine.tile_rows if stationary else engine.rows
+        m.submodules.addresses = addresses = AddressGenerator(
+            rows=tile_rows, short_tiles=stationary
         )
+        m.submodules.feeder = feeder = self._feeder(m, engine, addresses)
         m.submodules.vector = vector = VectorUnit(lanes=self.cols)
         m.submodules.post = post = PostProcessor(lanes=self.cols)
-        wiring.connect(m, feeder.operands, engine.operands)
         weight_base = Signal(WEIGHT_ADDRESS_BITS)
         m.d.comb += [
             addresses.compute.eq(compute),
@@ -115,6 +122,27 @@ class ExecuteUnit(wiring.Component):
         self._gather(m, compute, array, addresses, feeder, vector, weight_base)
         self._finish(m, compute, array, addresses.reads, engine, vector, post, in_flight)
         return m
+
+    def _feeder(self, m: Any, engine: Any, addresses: Any) -> Any:
+        """What turns words into the operands of `engine`, connected to it."""
+        if isinstance(engine, WeightStationaryArray):
+            streams = WeightFeeder(self.pe, cols=self.cols, weight_address_bits=WEIGHT_ADDRESS_BITS)
+            wiring.connect(m, streams.weights, engine.weights)
+            wiring.connect(m, streams.activations, engine.activations)
+            m.d.comb += [
+                streams.start.eq(addresses.start & addresses.array),
+                streams.final.eq(addresses.final),
+            ]
+            return streams
+        gathering = Feeder(
+            self.pe,
+            rows=self.rows,
+            cols=self.cols,
+            weight_address_bits=WEIGHT_ADDRESS_BITS,
+            paced=engine.paced,
+        )
+        wiring.connect(m, gathering.operands, engine.operands)
+        return gathering
 
     def _sequence(
         self, m: Any, compute: Any, addresses: Any, feeder: Any, weight_base: Any, post: Any

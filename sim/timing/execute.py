@@ -17,6 +17,7 @@ from hw.spec import Spec
 from sim.reference import Integers
 from sim.timing.digit_compute import GATHERED, last_result
 from sim.timing.systolic import SystolicTiming
+from sim.timing.weight_compute import last_row
 
 __all__ = [
     "READ_AHEAD",
@@ -85,6 +86,11 @@ def compute_timing(
         pad = instruction.pad_value
         taken, leave = last_result(spec.pe, operands, rows=rows, cols=spec.engine.cols, pad=pad)
         return ComputeTiming(_START + taken + _FINISH + 1, _START + leave + 1)
+    if spec.engine.tile_rows is not None:
+        taken, leave = last_row(
+            spec.pe, instruction.pixels, taps * instruction.words, spec.engine.tile_rows, rows
+        )
+        return ComputeTiming(_START + taken + _FINISH + 1, _START + leave + 1)
     tiles = -(-instruction.pixels // rows)
     beat, leave = _last_beat(tiles, taps * instruction.words, rows, steps)
     cycles = _START + beat + _drain(spec.pe, rows, spec.engine.cols) + _FINISH + 1
@@ -99,6 +105,8 @@ def operand_cycles(instruction: Compute, spec: Spec) -> int:
     taps = instruction.kernel_y * instruction.kernel_x
     if instruction.path != Path.ARRAY:
         return instruction.pixels * taps
+    if spec.engine.tile_rows is not None:
+        return instruction.pixels * taps * instruction.words
     steps = spec.word_bytes // spec.pe.k_granularity
     return -(-instruction.pixels // spec.engine.rows) * taps * instruction.words * steps
 
