@@ -94,6 +94,14 @@ def test_the_register_map_and_the_header_agree_with_the_hardware(tmp_path: Path)
     run(["g++", "-fsyntax-only", "-x", "c", *strict, "use.c"], tmp_path)
 
 
+def lint(module: str, folder: Path) -> None:
+    """Lints a module as its example instantiates it."""
+    style = [f"-Wno-{warning}" for warning in STYLE_WARNINGS]
+    sources = [f"{module}.v", f"{module}_example.v"]
+    top = ["--top-module", f"{module}_example"]
+    run(["verilator", "--lint-only", "-Wall", *style, *top, *sources], folder)
+
+
 # The engine stands in the accelerator too, so its own top is linted once.
 @pytest.mark.parametrize(
     ("name", "top"),
@@ -106,10 +114,13 @@ def test_the_register_map_and_the_header_agree_with_the_hardware(tmp_path: Path)
 )
 def test_verilog_and_example_pass_lint(name: str, top: Top, tmp_path: Path) -> None:
     write(generate(load_spec(name), top), tmp_path)
-    style = [f"-Wno-{warning}" for warning in STYLE_WARNINGS]
-    sources = [f"bitweft_{name}.v", f"bitweft_{name}_example.v"]
-    module = f"bitweft_{name}_example"
-    run(["verilator", "--lint-only", "-Wall", *style, "--top-module", module, *sources], tmp_path)
+    lint(f"bitweft_{name}", tmp_path)
+
+
+def test_a_weight_stationary_accelerator_passes_lint(tmp_path: Path) -> None:
+    text = SMALLEST.replace("rows = 2", 'dataflow = "weight-stationary", rows = 2')
+    write(generate(parse_spec(text.replace("KIND", "opt1"), "test_ws", "test")), tmp_path)
+    lint("bitweft_test_ws", tmp_path)
 
 
 def test_a_weight_stationary_engine_passes_lint_and_its_example_describes_its_streams(
@@ -126,10 +137,7 @@ def test_a_weight_stationary_engine_passes_lint_and_its_example_describes_its_st
     assert "Weights:     3 beats per block" in example
     assert "block_end: the tile's last row." in example
     write(files, tmp_path)
-    style = [f"-Wno-{warning}" for warning in STYLE_WARNINGS]
-    sources = ["bitweft_test_ws.v", "bitweft_test_ws_example.v"]
-    top = ["--top-module", "bitweft_test_ws_example"]
-    run(["verilator", "--lint-only", "-Wall", *style, *top, *sources], tmp_path)
+    lint("bitweft_test_ws", tmp_path)
 
 
 def test_lint_can_fail(tmp_path: Path) -> None:

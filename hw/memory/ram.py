@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -73,9 +73,7 @@ class Ram(wiring.Component):
         m = Module()
         wide = self._wide
         place = (wide - 1).bit_length()
-        first, banks = Signal(place), []
-        with m.If(self.read_enable):
-            m.d.sync += first.eq(self.read_address[:place])
+        banks: list[Any] = []
         for n in range(wide):
             words = memory.Memory(
                 shape=8 * self._lanes,
@@ -88,7 +86,7 @@ class Ram(wiring.Component):
             write = words.write_port(granularity=8)
             # The first address from the read's on that lies in this bank.
             row = Signal(len(self.read_address) + 1, name=f"row_{n}")
-            here = self.write_address[:place] == n
+            here = self.write_address[:place] == n if wide > 1 else Const(1)
             m.d.comb += [
                 row.eq((self.read_address + (wide - 1 - n)) >> place),
                 read.en.eq(self.read_enable),
@@ -98,7 +96,13 @@ class Ram(wiring.Component):
                 write.data.eq(self.write_data),
             ]
             banks.append(read.data)
+        if wide == 1:
+            m.d.comb += self.read_data.eq(banks[0])
+            return m
         # Rotated so that the word at the address comes first.
+        first = Signal(place)
+        with m.If(self.read_enable):
+            m.d.sync += first.eq(self.read_address[:place])
         both = Cat(*banks, *banks[:-1])
         m.d.comb += self.read_data.eq(both >> (first * (8 * self._lanes)))
         return m

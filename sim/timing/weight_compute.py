@@ -48,7 +48,12 @@ class _Block(NamedTuple):
     def later(self, cycles: int) -> _Block:
         """The same so many cycles later."""
         return _Block(
-            *(time + cycles for time in self[:-1]), tuple(time + cycles for time in self.accepted)
+            read=self.read + cycles,
+            read_last=self.read_last + cycles,
+            weights=self.weights + cycles,
+            moved=self.moved + cycles,
+            begin=self.begin + cycles,
+            accepted=tuple(time + cycles for time in self.accepted),
         )
 
 
