@@ -47,6 +47,7 @@ def run_proofs(
         for proof, verdict in zip(selected, pool.map(Proof.run, selected), strict=True):
             result: dict[str, Any] = {
                 "proof": proof.name,
+                "scope": proof.scope,
                 "proved": verdict.proved,
                 "seconds": round(verdict.seconds, 1),
             }
@@ -85,18 +86,23 @@ def markdown(results: Sequence[dict[str, Any]], versions: dict[str, str]) -> str
     )
     legend = (
         "`sum`: what a cell adds in one cycle, from any state, by polynomial algebra, which is the "
-        "induction step for any sequence, clear included. `step`: the same by SAT. `digits`: "
-        "recoders, for every value. The others start from reset and are bounded: every stall "
-        "pattern of as many cycles as `tb/formal/catalogue.py` says."
+        "induction step for any sequence, clear included, and equivalence to `acc + a * b` for all "
+        "operands. `step`: the same by SAT. `digits`: recoders, for every value. The others are "
+        "streams under every stall pattern: by induction where it says so, for ever; else bounded, "
+        "for as many cycles from reset as are named. Engines and feeders are not proved beyond "
+        "that: the invariants that would tie a whole pipeline to what it has taken are not written."
     )
-    head = ["| statement | proved | seconds | faults | found |", "|---|---|---:|---:|---:|"]
+    head = [
+        "| statement | reach | proved | seconds | faults | found |",
+        "|---|---|---|---:|---:|---:|",
+    ]
     lines = ["# Proofs", "", summary, "", legend, "", *head]
     for result in results:
         count = result.get("faults")
         found = "" if count is None else str(count - len(result["survivors"]))
         verdict = "yes" if result["proved"] else "**no**"
         lines.append(
-            f"| {result['proof']} | {verdict} | {result['seconds']} | "
+            f"| {result['proof']} | {result['scope']} | {verdict} | {result['seconds']} | "
             f"{'' if count is None else count} | {found} |"
         )
     lines += ["", "Made with " + ", ".join(f"{k} {v}" for k, v in versions.items()) + "."]

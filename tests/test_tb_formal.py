@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
-from amaranth import Const, Module, Signal
+from amaranth import Const, Module, Mux, Signal
+from amaranth.back import rtlil
 
 import hw.digits
 import hw.pe.carry_save
+import tb.formal.streams
+from hw.delay import Delay
 from hw.operand import Operand
 from hw.pe.carry_save import CarrySave
 from hw.pe.fast_inner import FreePipeline
 from hw.pe.sparse_digit import Opt4e
+from hw.registry import PES
 from tb.formal.algebra import Netlist, constant, product, total, variable, word
 from tb.formal.catalogue import Proof, proofs
 from tb.formal.faults import faults
-from tb.formal.solver import Property, equivalent, prove, to_rtlil
+from tb.formal.solver import Property, equivalent, prove, prove_all, to_rtlil
+from tb.formal.streams import delay_keeps_order
 from tb.formal.sums import cell_adds, digit_cell_adds
 
 QUICK = [proof for proof in proofs() if proof.quick]
 # Every so many of the faults, so that the test is short; `bitweft bench proofs` takes all.
 FAULTED = {
     "digits[ent-int4]": 8,
-    "sum[opt1-int4-int4]": 12,
-    "sum[ffip-int4-int4]": 16,
-    "sum[opt4e-int4-int4]": 12,
+    "sum[opt1-int4-int4-16]": 12,
+    "sum[ffip-int4-int4-16]": 16,
+    "sum[opt4e-int4-int4-16]": 12,
     "step[mac-int4-int4-10]": 1,
     "encoder[group 4]": 9,
     "column[opt4c-1x2]": 40,
@@ -52,6 +58,10 @@ class TestSolver:
         assert not refuted.proved
         # The counterexample shows what the solver chose.
         assert "enable" in refuted.text
+
+    def test_several_in_one_run_have_verdicts_of_their_own(self) -> None:
+        texts = [to_rtlil(counters(defect)) for defect in (0, 1, 0)]
+        assert [v.proved for v in prove_all(texts, "bounded", depth=3)] == [True, False, True]
 
     def test_a_step_starts_from_any_state(self) -> None:
         assert not prove(to_rtlil(counters(0)), "step").proved
@@ -98,7 +108,10 @@ class TestAlgebra:
 
     def test_a_lost_negation_is_noticed(self) -> None:
         pe = Opt4e(activation=Operand(4), weight=Operand(4))
-        assert not digit_cell_adds(pe, lambda text: text.replace("\\digits [11]", "1'0"))
+        text = rtlil.convert(pe.create(), name="top", emit_src=False)
+        right, wrong = Netlist.of_texts([text, text.replace("\\digits [11]", "1'0")])
+        assert digit_cell_adds(pe, right)
+        assert not digit_cell_adds(pe, wrong)
 
 
 @pytest.mark.parametrize("proof", QUICK, ids=lambda proof: proof.name)
@@ -114,6 +127,47 @@ def test_faults_break_the_proof(name: str, every: int) -> None:
     count, survivors = proof.survivors(every)
     assert count > 0
     assert survivors == []
+
+
+def test_every_proof_has_a_name_of_its_own() -> None:
+    names = [proof.name for proof in proofs()]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("kind", PES)
+def test_every_pe_is_proved_with_signed_and_unsigned_operands(kind: str, bits: int) -> None:
+    prefix = "step" if kind == "mac" else "sum"
+    for a, b in itertools.product((f"int{bits}", f"uint{bits}"), repeat=2):
+        default = (a, b) == ("int8", "int8")
+        name = f"{prefix}[{kind}" + ("" if default else f"-{a}-{b}")
+        assert any(proof.name.startswith(name) and proof.scope == "any state" for proof in proofs())
+
+
+@pytest.mark.parametrize("cycles", [2, 5])
+def test_a_line_of_another_length_is_noticed(cycles: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Longer(Delay):
+        def __init__(self, shape: Any, *, cycles: int) -> None:
+            super().__init__(shape, cycles=cycles + 1)
+
+    assert prove(to_rtlil(delay_keeps_order(2, cycles)), "induction", depth=2).proved
+    monkeypatch.setattr(tb.formal.streams, "Delay", Longer)
+    assert not prove(to_rtlil(delay_keeps_order(2, cycles)), "induction", depth=cycles + 3).proved
+
+
+def test_registers_inside_are_read_not_assumed() -> None:
+    """What is said of a register of the block can be wrong."""
+    inner = Module()
+    count = Signal(3, name="count")
+    inner.d.sync += count.eq(Mux(count == 5, 0, count + 1))
+    found = {"count": Signal(3, name="peek_count")}
+    for limit, holds in ((5, True), (4, False)):
+        m = Module()
+        m.submodules.dut = inner
+        ok = Signal()
+        m.d.comb += ok.eq((found["count"] <= limit) & (found["count"] == count))
+        statement = Property(m, ok, (), peeks=found)
+        assert prove(to_rtlil(statement), "induction", depth=7).proved == holds
 
 
 def test_faults_change_one_cell_of_the_named_modules() -> None:

@@ -88,26 +88,27 @@ class Netlist:
     words: Mapping[str, Bits]
 
     @classmethod
-    def of(cls, block: Any, mutate: Any = None) -> Netlist:
-        """The netlist of an Amaranth component.
+    def of(cls, block: Any) -> Netlist:
+        """The netlist of an Amaranth component."""
+        (net,) = cls.of_texts([rtlil.convert(block, name="top", emit_src=False)])
+        return net
 
-        Parameters
-        ----------
-        mutate : callable, optional
-            Changes the RTLIL text first: a fault.
-        """
-        text = rtlil.convert(block, name="top", emit_src=False)
-        if mutate is not None:
-            text = mutate(text)
-        with tempfile.TemporaryDirectory(prefix="bitweft-", dir=Path.cwd()) as folder:
+    @classmethod
+    def of_texts(cls, texts: Sequence[str]) -> list[Netlist]:
+        """The netlists of some designs in RTLIL, each with module ``top``, in one run of Yosys."""
+        with tempfile.TemporaryDirectory(prefix="bitweft-", dir=Path.cwd()) as scratch:
             # The solver sees only the working directory.
-            (Path(folder) / "block.il").write_text(text, encoding="utf-8")
-            script = (
-                "read_rtlil block.il; hierarchy -top top; proc -noopt; flatten; opt_clean; "
-                "dffunmap; simplemap t:* t:$add t:$sub %u %d; opt_clean; write_json block.json"
-            )
+            folder = Path(scratch)
+            script = []
+            for n, text in enumerate(texts):
+                (folder / f"{n}.il").write_text(text, encoding="utf-8")
+                script.append(
+                    f"read_rtlil {n}.il; hierarchy -top top; proc -noopt; flatten; opt_clean; "
+                    "dffunmap; simplemap t:* t:$add t:$sub %u %d; opt_clean; "
+                    f"write_json {n}.json; design -reset"
+                )
             done = subprocess.run(
-                [sys.executable, "-c", _CALL, "-q", "-p", script],
+                [sys.executable, "-c", _CALL, "-q", "-p", "; ".join(script)],
                 cwd=folder,
                 capture_output=True,
                 text=True,
@@ -115,8 +116,8 @@ class Netlist:
             )
             if done.returncode:
                 raise RuntimeError(f"Yosys failed: {done.stderr.strip()[-2000:]}")
-            module = json.loads((Path(folder) / "block.json").read_text())["modules"]["top"]
-        return cls._read(module)
+            found = [json.loads((folder / f"{n}.json").read_text()) for n in range(len(texts))]
+        return [cls._read(design["modules"]["top"]) for design in found]
 
     @classmethod
     def _read(cls, module: Mapping[str, Any]) -> Netlist:

