@@ -15,19 +15,19 @@ from hw.pe.sparse_digit import DigitElement
 
 __all__ = ["SHIFT_ADD_LATENCY", "ShiftAdd"]
 
-SHIFT_ADD_LATENCY = 3
+SHIFT_ADD_LATENCY = 4
 """Cycles from a cell's pair to its accumulated result."""
 
 
 class ShiftAdd(wiring.Component):
     """Adds up the pairs of a few cells, one per cycle, and accumulates them by their bit weight.
 
-    Three stages: a multiplexer takes a pair; the carry-propagate addition resolves it at the pair's
-    own width; then the sum is sign-extended, shifted by two bits per bit weight, and added to the
-    cell's result. A pair must not be extended or shifted before it is added, since its two words
+    Four stages: a multiplexer takes a pair; the carry-propagate addition resolves it at the pair's
+    own width; the sum is sign-extended and shifted by two bits per bit weight; then it is added to
+    the cell's result. A pair must not be extended or shifted before it is added, since its two words
     wrap on their own.
 
-    Latency `SHIFT_ADD_LATENCY`, one pair per cycle: all results are up to date ``cells - 1 + 3``
+    Latency `SHIFT_ADD_LATENCY`, one pair per cycle: all results are up to date ``cells - 1 + 4``
     cycles after `start`.
 
     Members
@@ -79,7 +79,7 @@ class ShiftAdd(wiring.Component):
         ]
         taken = Signal(pe.pair, reset_less=True)
         taken_bias = Signal(width, reset_less=True)
-        active = Signal(2)
+        active = Signal(SHIFT_ADD_LATENCY - 1)
         weight = Signal.like(self.weight, reset_less=True)
         fresh = Signal(reset_less=True)
         m.d.sync += [
@@ -104,13 +104,15 @@ class ShiftAdd(wiring.Component):
 
         # The results go round: the first is that of the cell whose turn it is.
         ring = Signal(data.ArrayLayout(pe.accumulator_bits, self._cells), reset_less=True)
-        shifted = Signal(pe.accumulator_bits)
-        m.d.comb += [
+        shifted = Signal(pe.accumulator_bits, reset_less=True)
+        fresh_shifted = Signal(reset_less=True)
+        m.d.sync += [
             shifted.eq(total.as_signed() << Cat(0, weight_of_total)),
-            self.results.eq(ring),
+            fresh_shifted.eq(fresh_total),
         ]
-        with m.If(active[1]):
+        m.d.comb += self.results.eq(ring)
+        with m.If(active[-1]):
             for n in range(self._cells - 1):
                 m.d.sync += ring[n].eq(ring[n + 1])
-            m.d.sync += ring[self._cells - 1].eq(Mux(fresh_total, 0, ring[0]) + shifted)
+            m.d.sync += ring[self._cells - 1].eq(Mux(fresh_shifted, 0, ring[0]) + shifted)
         return m

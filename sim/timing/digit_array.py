@@ -6,7 +6,7 @@
   segment is complete, or `turns` cycles after the pass before has ended, whichever is later. A pass
   issues for as many cycles as its longest lane needs.
 * The first pass of a tile cannot end before the row's results of the tile before were taken.
-* A row's results are offered `turns` + 5 cycles after its last pass; rows follow in order.
+* A row's results are offered `turns` + 6 cycles after its last pass; rows follow in order.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["TO_FIRST_DIGIT", "TO_RESULT", "DigitTiming", "DigitTrace"]
 
 TO_FIRST_DIGIT = 2
 """Cycles from the one after a complete segment to its first digit."""
-TO_RESULT = 5
+TO_RESULT = 6
 """Cycles from the read-out of a tile's last pass to its results."""
 
 
