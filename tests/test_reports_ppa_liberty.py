@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw.errors import InputError
-from reports.ppa.liberty import Table, parse, read_library
+from reports.ppa.liberty import Table, read_library
+from reports.ppa.liberty_syntax import parse
 from tests.ppa_library import LIBRARY
 
 

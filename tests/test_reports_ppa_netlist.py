@@ -78,3 +78,34 @@ def test_the_clock_is_left_alone(library: Library) -> None:
     flip_flops = [Instance(f"f{n}", "FF", {"C": 2, "D": 0, "Q": 3 + n}) for n in range(50)]
     netlist = Netlist(flip_flops, {"clk": [2]}, {}, 60)
     assert buffer_nets(netlist, library, buffer="BUF", keep=frozenset({2}), source="BUF") == 0
+
+
+def test_a_memory_is_flip_flops_at_its_ports_without_an_area(library: Library) -> None:
+    memory = {
+        "attributes": {"blackbox": "1"},
+        "ports": {
+            "clk": {"direction": "input", "bits": [2]},
+            "addr": {"direction": "input", "bits": [3, 4]},
+            "data": {"direction": "output", "bits": [5]},
+        },
+        "cells": {},
+    }
+    top = module(
+        {
+            "m": ("words", {"clk": [2], "addr": [3, 4], "data": [5]}),
+            "g": ("INV", {"A": 5, "Y": 6}),
+        },
+        clk=("input", [2]),
+        a=("input", [3, 4]),
+        y=("output", [6]),
+    )
+    flat = flatten({"modules": {"words": memory, "top": top}}, "top", library)
+    ports = [(i.path, i.cell, sorted(i.pins)) for i in flat.instances if i.memory]
+    assert ports == [
+        ("m/addr", "FF", ["C", "D"]),
+        ("m/addr", "FF", ["C", "D"]),
+        ("m/data", "FF", ["C", "Q"]),
+    ]
+    assert flat.area(library) == 1
+    (inverter,) = [i for i in flat.instances if not i.memory]
+    assert inverter.pins["A"] == flat.instances[2].pins["Q"]

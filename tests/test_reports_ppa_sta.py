@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from hw.errors import InputError
-from reports.ppa.flow import NANGATE45, find_target
 from reports.ppa.liberty import Library, read_library
 from reports.ppa.netlist import Netlist, flatten
 from reports.ppa.sta import Conditions, analyse
+from reports.ppa.target import NANGATE45, find_target
 from tests.ppa_library import LIBRARY, module
 
 

@@ -14,10 +14,11 @@ from rich.table import Table
 
 from hw.errors import InputError
 from hw.files import require_writable, staged_directory, write_text
-from reports.ppa.designs import design_names
+from reports.ppa.designs import Level, design_names
 from reports.ppa.explore import RECIPES_USED
-from reports.ppa.flow import NANGATE45, find_target
+from reports.ppa.fpga import ECP5, ecp5, ecp5_markdown
 from reports.ppa.run import Request, run
+from reports.ppa.target import NANGATE45, find_target
 from reports.ppa.write import write_report
 
 
@@ -37,7 +38,11 @@ def ppa_command(
         str, typer.Option(metavar="A,B,...", help="Designs beside the MAC; all if not given.")
     ] = "",
     library: Annotated[
-        str, typer.Option(metavar="NAME|FILE.lib", help="nangate45, or a Liberty file.")
+        str,
+        typer.Option(
+            metavar="NAME|FILE.lib",
+            help="nangate45, a Liberty file, or ecp5 to place and route on an FPGA.",
+        ),
     ] = NANGATE45,
     delay: Annotated[
         str, typer.Option(metavar="PS,PS,...", help="Delay targets for ABC in ps.")
@@ -57,9 +62,6 @@ def ppa_command(
     clock_gating: Annotated[
         bool, typer.Option(help="Clock gates for the registers of an engine.")
     ] = True,
-    ecp5: Annotated[
-        bool, typer.Option("--ecp5", help="Also place and route on a Lattice ECP5 (minutes).")
-    ] = False,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Runs side by side.")] = 1,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for ppa-LIBRARY.json, .md, .html.")
@@ -94,7 +96,6 @@ def ppa_command(
         distribution=distribution,
         jobs=jobs,
         gate_clock=clock_gating,
-        fpga=ecp5,
         command=" ".join(
             f"--{option} {value}"
             for option, value in (
@@ -111,8 +112,13 @@ def ppa_command(
     )
     if json_file is not None:
         require_writable(json_file)
-    target = find_target(library)
     console = Console()
+    if library == ECP5:
+        if widths:
+            raise InputError(f"--widths must be empty with --library ecp5, not {widths!r}.")
+        _place(console, levels, names, distribution, output, json_file)  # type: ignore[arg-type]
+        return
+    target = find_target(library)
     with staged_directory(output) as folder:
         with console.status("Yosys") as status:
             result = run(request, target, lambda what: status.update(escape(what)))
@@ -133,6 +139,37 @@ def ppa_command(
             )
         console.print(table)
     console.print(f"Report: {escape(str(output))}/ppa-{result['library']['stem']}.html")
+
+
+def _place(
+    console: Console,
+    levels: tuple[Level, ...],
+    names: tuple[str, ...],
+    distribution: str,
+    output: Path,
+    json_file: Path | None,
+) -> None:
+    """Writes ``ppa-ecp5.json`` and ``.md``."""
+    with staged_directory(output) as folder:
+        with console.status("nextpnr") as status:
+            result = ecp5(levels, names, distribution, lambda what: status.update(escape(what)))
+        text = json.dumps(result, indent=1) + "\n"
+        (folder / "ppa-ecp5.json").write_text(text, encoding="utf-8")
+        (folder / "ppa-ecp5.md").write_text(ecp5_markdown(result), encoding="utf-8")
+    if json_file is not None:
+        write_text(json_file, text)
+    for level in levels:
+        table = Table("Design", "LUTs", "DSP", "fmax MHz", "MMAC/s", title=level)
+        for row in result[level]["designs"]:
+            table.add_row(
+                row["name"],
+                f"{row['luts']:,}",
+                str(row["cells"]["MULT18X18D"]),
+                f"{row['fmax_mhz']['median']:.1f}",
+                f"{row['mmacs']:,.0f}",
+            )
+        console.print(table)
+    console.print(f"Report: {escape(str(output))}/ppa-ecp5.md")
 
 
 def _numbers(option: str, text: str, low: int, high: int) -> tuple[int, ...]:

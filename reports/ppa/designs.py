@@ -10,13 +10,15 @@ from functools import cached_property
 from typing import Any, Literal
 
 from hw.emit import to_verilog
-from hw.engine.catalogue import create_array
+from hw.engine.catalogue import create_array, engine_conflict, engine_kind_of
 from hw.operand import Operand
 from hw.pe.base import ProcessingElement
+from hw.pe.mac import Mac
 from hw.pe.merged_mac import MergedMac
 from hw.pe.sparse_digit import DigitElement
 from hw.registry import PES
 from reports.ppa.digits import Distribution, count
+from reports.ppa.memories import equivalent_bits, memory_bits
 from sim.timing.engine import engine_trace
 
 __all__ = ["ENGINE_SIZE", "Design", "Level", "design_names", "find_designs"]
@@ -25,6 +27,10 @@ Level = Literal["pe", "engine"]
 
 ENGINE_SIZE = 16
 """Rows and columns of the engines."""
+
+SEGMENT = 32
+"""Elements of K that the operand buffers of an engine hold twice: the least that every digit PE
+takes, since each row of a digit array has the weights for itself."""
 
 _INSTANCE = re.compile(r"^  (\w+) (?:\\\S+ |\w+ )\($", re.M)
 
@@ -45,6 +51,10 @@ class Design:
         MACs per cycle of the whole unit; where it depends on the operands, as counted for them.
     create : callable
         Makes the component.
+    pe : ProcessingElement
+        What is in it; of `mac-merged`, a MAC, which behaves alike.
+    size : int
+        Rows and columns of an engine; 1 for a PE.
     pes : int
         PEs in the unit, for the area of one; 1 for an engine, which is compared whole.
     """
@@ -55,7 +65,9 @@ class Design:
     bits: int
     macs: float
     create: Callable[[], Any]
+    pe: ProcessingElement
     pes: int = 1
+    size: int = 1
 
     @property
     def top(self) -> str:
@@ -65,6 +77,17 @@ class Design:
     @cached_property
     def verilog(self) -> str:
         return to_verilog(self.create(), self.top)
+
+    @cached_property
+    def memory_bits(self) -> int:
+        """Bits of the memories in it, which a cell library has not."""
+        return memory_bits(self.verilog, self.top)
+
+    @property
+    def buffer_bits(self) -> int:
+        """Bits of the operand buffers of an engine: its own, or the equivalent ones beside it."""
+        size = self.size
+        return self.memory_bits or equivalent_bits(self.pe, rows=size, cols=size, segment=SEGMENT)
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -106,40 +129,50 @@ def design_names(level: Level) -> tuple[str, ...]:
 def _exists(kind: str, options: dict[str, Any], level: Level) -> bool:
     if kind not in PES:
         return False
-    # Digit arrays keep operands in memories, and a library of standard cells has none: mapped to
-    # flip-flops they would say nothing.
-    return level == "pe" or not isinstance(PES[kind](**options), DigitElement)
+    pe: ProcessingElement = PES[kind](**{"kind": kind, **options})
+    return level == "pe" or engine_conflict(engine_kind_of(pe), pe) is None
 
 
 def find_designs(
-    names: tuple[str, ...], level: Level, bits: int, distribution: Distribution
+    names: tuple[str, ...],
+    level: Level,
+    bits: int,
+    distribution: Distribution,
+    *,
+    size: int = ENGINE_SIZE,
 ) -> list[Design]:
     """The designs `names` with results of `bits` bits; all of the level where none is named.
+
+    Engines have `size` rows and columns.
 
     The baseline is always among them. A name that exists at another level only is passed over.
     """
     known = design_names(level)
     chosen = [n for n in known if not names or n in names or n == "mac"]
-    return [_design(name, level, bits, distribution) for name in chosen]
+    return [_design(name, level, bits, distribution, size) for name in chosen]
 
 
-def _design(name: str, level: Level, bits: int, distribution: Distribution) -> Design:
+def _design(name: str, level: Level, bits: int, distribution: Distribution, size: int) -> Design:
     if name == _MERGED:
         about = "Booth rows and accumulator in one tree, then one adder: a stronger baseline"
-        return Design(name, level, about, bits, 1, lambda: MergedMac(Operand(8), bits=bits))
+        mac = Mac(accumulator_bits=bits)
+        return Design(name, level, about, bits, 1, lambda: MergedMac(Operand(8), bits=bits), mac)
     kind, options, about = _VARIANTS[name]
+    if level == "engine" and issubclass(PES[kind], DigitElement):
+        options = {**options, "segment": SEGMENT}
     pe: ProcessingElement = PES[kind](accumulator_bits=bits, **options)
     if level == "pe":
         pes = pe.standalone_cells if isinstance(pe, DigitElement) else 1
-        return Design(name, level, about, bits, _pe_rate(pe, distribution), pe.standalone, pes)
-    size = ENGINE_SIZE
+        return Design(name, level, about, bits, _pe_rate(pe, distribution), pe.standalone, pe, pes)
     return Design(
         name,
         level,
         about,
         bits,
-        _engine_rate(pe, distribution),
+        _engine_rate(pe, distribution, size),
         lambda: create_array(pe, rows=size, cols=size),
+        pe,
+        size=size,
     )
 
 
@@ -155,13 +188,12 @@ def _pe_rate(pe: ProcessingElement, distribution: Distribution) -> float:
     return pe.standalone_cells / cycles.per_mac_synchronised
 
 
-def _engine_rate(pe: ProcessingElement, distribution: Distribution) -> float:
+def _engine_rate(pe: ProcessingElement, distribution: Distribution, size: int) -> float:
     """MACs per cycle of the array over some long tiles, filling and draining included.
 
     The timing is the exact one of `sim.timing`, which the regression compares with the RTL: for
     digit engines it takes the operands, and rows wait for each other.
     """
-    size = ENGINE_SIZE
     operands = distribution.draw(_TILES * _TILE_K, size, _SEED)
     cycles = engine_trace(pe, operands, [_TILE_K] * _TILES, rows=size, cols=size).total
     return _TILES * _TILE_K * size * size / cycles

@@ -10,9 +10,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reports.ppa.designs import Design
-from reports.ppa.flow import Job, Measurement, Target, measure
+from reports.ppa.flow import Job, Measurement, measure
+from reports.ppa.target import Target
 
-__all__ = ["BASELINE", "DELAYS", "FLATTERED", "RECIPES_USED", "Point", "Row", "explore", "row_dict"]
+__all__ = [
+    "BASELINE",
+    "DELAYS",
+    "FLATTERED",
+    "RECIPES_USED",
+    "Point",
+    "Row",
+    "explore",
+    "job_of",
+    "row_dict",
+]
 
 BASELINE = "mac"
 DELAYS = (300, 500, 1000, 2000)
@@ -70,15 +81,7 @@ def explore(
         for delay in delays
     ]
     work = [
-        Job(
-            verilog=design.verilog,
-            top=design.top,
-            shared=design.shared,
-            recipe=recipe,
-            delay_ps=delay,
-            gate_clock=gate_clock,
-        )
-        for design, recipe, delay in wanted
+        job_of(design, recipe, delay, gate_clock=gate_clock) for design, recipe, delay in wanted
     ]
     points: dict[int, list[Point]] = {}
     with _mapper(jobs) as run:
@@ -87,6 +90,19 @@ def explore(
             progress(f"{design.name}, {design.bits} bits, {recipe}, {delay} ps")
             points.setdefault(id(design), []).append(Point(recipe, delay, measurement))
     return [Row(design, tuple(points[id(design)])) for design in designs]
+
+
+def job_of(design: Design, recipe: str, delay: int, *, gate_clock: bool = False) -> Job:
+    """The run of `design` under a recipe and a delay target."""
+    return Job(
+        verilog=design.verilog,
+        top=design.top,
+        shared=design.shared,
+        recipe=recipe,
+        delay_ps=delay,
+        gate_clock=gate_clock,
+        without_memories=bool(design.memory_bits),
+    )
 
 
 @contextmanager

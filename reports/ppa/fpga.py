@@ -1,57 +1,150 @@
-"""PEs and a small array on an FPGA, placed and routed."""
+"""PEs and small engines on a Lattice ECP5, placed and routed with several seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import metadata
+from statistics import median
 from typing import Any
 
-from hw.emit import to_verilog
-from hw.engine.systolic import SystolicArray
-from hw.pe.base import CellElement
-from hw.registry import PES
-from reports.place import place_verilog
+from reports.page import Section, Table
+from reports.place import place_seeds
+from reports.ppa.designs import Design, Level, find_designs
+from reports.ppa.digits import parse_distribution
 
-__all__ = ["ecp5"]
+__all__ = ["ECP5", "ecp5", "ecp5_markdown"]
 
-_KINDS = ("mac", "opt1", "ffip")
+ECP5 = "ecp5"
+"""Name of the device family where a library is asked for."""
+
 _SIZE = 4
-_CELLS = ("LUT4", "CCU2C", "TRELLIS_FF", "MULT18X18D")
-_DEVICE, _SEED, _MEGAHERTZ = "25k", 1, 100
+_BITS = 32
+_CELLS = ("LUT4", "CCU2C", "TRELLIS_FF", "MULT18X18D", "DP16KD", "TRELLIS_DPR16X4")
+_DEVICE, _SEEDS, _MEGAHERTZ = "25k", (1, 2, 3), 200
 
 
-def ecp5(progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Cells and clock of dense PEs by themselves and in a 4 x 4 array on a Lattice ECP5.
+def ecp5(
+    levels: tuple[Level, ...],
+    names: tuple[str, ...],
+    distribution: str,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Cells and clock of PEs by themselves and of 4 x 4 engines.
+
+    The baseline is measured twice: as Yosys maps it, with the device's multipliers, and out of LUTs.
 
     Raises
     ------
     InputError
-        Yosys or nextpnr is missing.
+        Yosys or nextpnr is missing, or a design does not fit.
     """
-    rows = []
-    device = ""
-    for kind in _KINDS:
-        pe = PES[kind](kind=kind, accumulator_bits=32)
-        assert isinstance(pe, CellElement)
-        units: dict[str, Any] = {
-            f"{kind}, one PE": pe.standalone(),
-            f"{kind}, {_SIZE} x {_SIZE} array": SystolicArray(pe, rows=_SIZE, cols=_SIZE),
-        }
-        for name, component in units.items():
-            progress(f"ECP5: {name}")
-            placed = place_verilog(
-                to_verilog(component, "unit"),
-                "unit",
-                device=_DEVICE,
-                seed=_SEED,
-                megahertz=_MEGAHERTZ,
+    operands = parse_distribution(distribution)
+    result: dict[str, Any] = {
+        "schema": 1,
+        "seeds": list(_SEEDS),
+        "size": _SIZE,
+        "operands": operands.rule,
+        "cells": list(_CELLS),
+        "made_with": {"bitweft": f"bitweft {metadata.version('bitweft')}"},
+    }
+    for level in levels:
+        rows = []
+        for design in find_designs(names, level, _BITS, operands, size=_SIZE):
+            variants = [(design.name, True)]
+            if design.name == "mac":
+                variants.append(("mac-luts", False))
+            for name, dsp in variants:
+                progress(f"ECP5: {name}, {level}")
+                rows.append(_row(name, design, dsp=dsp, result=result))
+        result[level] = {"designs": rows}
+    return result
+
+
+def _row(name: str, design: Design, *, dsp: bool, result: dict[str, Any]) -> dict[str, Any]:
+    placed = place_seeds(
+        design.verilog, design.top, device=_DEVICE, seeds=_SEEDS, megahertz=_MEGAHERTZ, dsp=dsp
+    )
+    result["device"] = placed["device"]
+    result["target_mhz"] = placed["target_mhz"]
+    result["made_with"] |= {tool.split()[0].strip('"'): tool for tool in placed["tools"]}
+    fmax = [run["fmax_mhz"] for run in placed["runs"]]
+    cells = {cell: placed["cells"][cell] for cell in _CELLS}
+    # A carry cell takes the place of two LUTs, a distributed memory that of four.
+    luts = cells["LUT4"] + 2 * cells["CCU2C"] + 4 * cells["TRELLIS_DPR16X4"]
+    rate = design.macs * median(fmax)
+    return {
+        "name": name,
+        "about": design.about + ("" if dsp else "; without the device's multipliers"),
+        "verilog_sha256": placed["verilog_sha256"],
+        "pes": design.pes,
+        "cells": cells,
+        "luts": luts,
+        "fmax_mhz": {"median": median(fmax), "runs": fmax},
+        "macs_per_cycle": round(design.macs, 4),
+        "mmacs": round(rate, 1),
+        "mmacs_per_lut": round(rate / luts, 4),
+    }
+
+
+def ecp5_markdown(result: dict[str, Any]) -> str:
+    """The result as a page."""
+    lines = [f"# PEs and small engines on {result['device']}", ""]
+    for section in _sections(result):
+        lines += [f"## {section.title}", "", section.text, ""]
+        assert section.table is not None
+        header = section.table.header
+        lines += [f"| {' | '.join(header)} |", "|---|" + "---:|" * (len(header) - 1)]
+        lines += [f"| {' | '.join(row)} |" for row in section.table.rows]
+        lines.append("")
+    tools = ", ".join(result["made_with"].values())
+    lines.append(f"Made by `bitweft ppa --library ecp5 --level all` with {tools}.")
+    return "\n".join(lines) + "\n"
+
+
+def _sections(result: dict[str, Any]) -> list[Section]:
+    seeds = ", ".join(map(str, result["seeds"]))
+    method = (
+        f"Synthesised by Yosys, placed and routed by nextpnr with seeds {seeds} at a target of "
+        f"{result['target_mhz']} MHz; fmax is the median, with the least and the greatest beside it. "
+        "Out of context: paths from and to the ports are not in it. 32-bit accumulators, int8 "
+        f"operands, {result['operands']}. LUTs in all counts a carry cell as two and a distributed "
+        "memory as four. Yosys puts a multiplier of the source into a DSP block, which the LUTs do "
+        "not count; only mac-luts does without, and so compares like with like. Carry-save trees and "
+        "digit selectors are made for silicon: on an FPGA with DSP blocks the plain MAC is the one to "
+        "use."
+    )
+    parts: list[Section] = []
+    for level, title in (
+        ("pe", "Processing elements"),
+        ("engine", f"Engines of {result['size']} x {result['size']}"),
+    ):
+        if level not in result:
+            continue
+        text = method if not parts else "As above; whole engines with skew, drain and buffers."
+        rows = [
+            (
+                row["name"],
+                str(row["pes"]),
+                *(str(row["cells"][cell]) for cell in result["cells"]),
+                f"{row['luts']:,}",
+                f"{row['fmax_mhz']['median']:.1f}",
+                f"{min(row['fmax_mhz']['runs']):.1f} to {max(row['fmax_mhz']['runs']):.1f}",
+                f"{row['macs_per_cycle']:.4g}",
+                f"{row['mmacs']:,.0f}",
+                f"{row['mmacs_per_lut']:.2f}",
             )
-            device = placed["device"]
-            rows.append(
-                {
-                    "name": name,
-                    "cells": {cell: placed["cells"][cell] for cell in _CELLS},
-                    "fmax_mhz": placed["fmax_mhz"],
-                    "tools": placed["tools"],
-                }
-            )
-    return {"device": device, "seed": _SEED, "cells": list(_CELLS), "designs": rows}
+            for row in result[level]["designs"]
+        ]
+        header = (
+            "Design",
+            "PEs",
+            *result["cells"],
+            "LUTs in all",
+            "fmax MHz",
+            "over the seeds",
+            "MACs/cycle",
+            "MMAC/s",
+            "MMAC/s per LUT",
+        )  # fmt: skip
+        parts.append(Section(title, text, Table(header, rows)))
+    return parts

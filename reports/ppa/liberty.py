@@ -12,66 +12,26 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hw.errors import InputError
+from reports.ppa.liberty_syntax import Group, parse
 
 __all__ = [
     "Arc",
     "Cell",
-    "Group",
     "Library",
     "Pin",
     "Power",
     "Table",
     "WireLoad",
-    "parse",
     "read_library",
 ]
 
-_TOKEN = re.compile(
-    r"/\*.*?\*/|\\\s*\n|//[^\n]*"  # comments and continued lines: no token
-    r'|"((?:[^"\\]|\\.)*)"'
-    r"|([A-Za-z0-9_.+\-\[\]*!&|^'<>/]+)"
-    r"|([{}():;,=])",
-    re.S,
-)
 _TIMES = {"ps": 1e-3, "ns": 1.0, "us": 1e3}
 _FARADS = {"ff": 1.0, "pf": 1e3}
-
-
-@dataclass
-class Group:
-    """One ``name (arguments) { ... }`` of the file.
-
-    Attributes
-    ----------
-    name : str
-    arguments : list of str
-    values : dict
-        Simple attributes, ``key : value;``, and complex ones, ``key (a, b);``, as lists of words;
-        what is given repeatedly (``fanout_length``) is one list.
-    groups : list of Group
-    """
-
-    name: str
-    arguments: list[str]
-    values: dict[str, list[str]] = field(default_factory=dict)
-    groups: list[Group] = field(default_factory=list)
-
-    def all(self, name: str) -> Iterator[Group]:
-        """The groups of that name, in file order."""
-        return (group for group in self.groups if group.name == name)
-
-    def text(self, key: str, default: str = "") -> str:
-        """Value of a simple attribute."""
-        return self.values.get(key, [default])[0]
-
-    def number(self, key: str, default: float = 0.0) -> float:
-        """Value of a numeric attribute."""
-        return float(self.values[key][0]) if key in self.values else default
 
 
 @dataclass(frozen=True)
@@ -169,10 +129,14 @@ class Cell:
     ----------
     clock : str
         Clock pin of a flip-flop or clock gate, else empty.
-    next_state, output : str
-        Of a flip-flop: function of D, and name of the state variable.
+    next_state : str
+        Of a flip-flop: function of its inputs.
+    state : (str, str)
+        Of a flip-flop: names of the state variable and of its inverse.
     gate : bool
         It is an integrated clock gate.
+    asynchronous : bool
+        It is a flip-flop with an asynchronous clear or preset.
     """
 
     name: str
@@ -183,6 +147,7 @@ class Cell:
     next_state: str
     state: tuple[str, str]
     gate: bool
+    asynchronous: bool = False
 
     @property
     def flip_flop(self) -> bool:
@@ -293,6 +258,8 @@ class Library:
             next_state=next_state,
             state=state,
             gate=gate,
+            asynchronous=flip_flop is not None
+            and any(name in flip_flop.values for name in ("clear", "preset")),
         )
 
     def _pin(self, name: str, group: Group) -> Pin:
@@ -352,80 +319,6 @@ class Library:
         if "capacitance" in one or one == "related_pin_transition":
             x, y, rows = y, x, [list(column) for column in zip(*rows, strict=True)]
         return Table(x, y, tuple(map(tuple, rows)))
-
-
-def parse(text: str) -> Group:
-    """The outermost group of a Liberty text.
-
-    Raises
-    ------
-    ValueError
-        The text ends inside a group, or is not Liberty.
-    """
-    root = Group("", [])
-    open_groups = [root]
-    words: list[str] = []
-    arguments: list[str] | None = None
-    colon = False
-
-    def finish() -> None:
-        nonlocal arguments, colon
-        if words:
-            here = open_groups[-1].values
-            if arguments is not None:
-                here.setdefault(words[0], []).extend(arguments)
-            elif colon:
-                here[words[0]] = [" ".join(words[1:])]
-        words.clear()
-        arguments, colon = None, False
-
-    inside = False
-    line_break = 0
-    for match in _TOKEN.finditer(text):
-        kind = match.lastindex
-        if kind is None:
-            continue
-        if kind < 3:
-            # Some writers leave out the semicolon after ``key (a, b)``: the next word starts anew.
-            if arguments is not None and not inside:
-                finish()
-            word = match[kind]
-            if inside and arguments is not None:
-                arguments.append(word)
-            else:
-                if colon and len(words) > 1 and "\n" in text[line_break : match.start()]:
-                    finish()
-                words.append(word)
-                line_break = match.end()
-            continue
-        mark = match[3]
-        if mark == "(":
-            if colon:
-                words.append(mark)
-            else:
-                arguments, inside = [], True
-        elif mark == ")":
-            inside = False
-        elif mark == ":":
-            colon = True
-        elif mark == "{":
-            if not words:
-                raise ValueError("Liberty group must have a name")
-            group = Group(words[0], arguments or [])
-            open_groups[-1].groups.append(group)
-            open_groups.append(group)
-            words.clear()
-            arguments, colon = None, False
-        elif mark == "}":
-            finish()
-            if len(open_groups) == 1:
-                raise ValueError("Liberty text must not close more groups than it opens")
-            open_groups.pop()
-        elif mark == ";":
-            finish()
-    if len(open_groups) != 1 or len(root.groups) != 1:
-        raise ValueError("Liberty text must be one library group")
-    return root.groups[0]
 
 
 def read_library(path: Path) -> Library:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reports.ppa.liberty import Library
+from reports.ppa.liberty import Cell, Library
 
 __all__ = ["CONSTANTS", "Instance", "Netlist", "buffer_nets", "flatten"]
 
@@ -16,11 +16,16 @@ CONSTANTS = {"0": 0, "1": 1, "x": 0, "z": 0}
 
 @dataclass(frozen=True)
 class Instance:
-    """A library cell: its path in the hierarchy, and the net at each pin."""
+    """A library cell: its path in the hierarchy, and the net at each pin.
+
+    With `memory` it only stands for one bit at the port of a memory: for timing and load, without
+    an area.
+    """
 
     path: str
     cell: str
     pins: dict[str, int]
+    memory: bool = False
 
 
 @dataclass
@@ -43,7 +48,7 @@ class Netlist:
 
     def area(self, library: Library) -> float:
         """Area of all cells in um2."""
-        return sum(library.cell(i.cell).area for i in self.instances)
+        return sum(library.cell(i.cell).area for i in self.instances if not i.memory)
 
 
 class _Union:
@@ -96,12 +101,44 @@ class _Flattener:
             if cell["type"] == "$scopeinfo":
                 continue
             pins = {p: [net(b) for b in bits] for p, bits in cell["connections"].items()}
-            if cell["type"] in self.modules and cell["type"] not in self.library:
+            if _is_memory(self.modules.get(cell["type"])):
+                self._memory(f"{path}{name}", self.modules[cell["type"]], pins)
+            elif cell["type"] in self.modules and cell["type"] not in self.library:
                 self.walk(cell["type"], f"{path}{name}/", pins)
             else:
                 self.instances.append(
                     Instance(f"{path}{name}", cell["type"], {p: b[0] for p, b in pins.items()})
                 )
+
+    def _memory(self, path: str, module: Mapping[str, Any], pins: Mapping[str, list[int]]) -> None:
+        """A flip-flop at every bit of a memory's ports: registered inputs, registered outputs."""
+        cell = _plain_flip_flop(self.library)
+        names = {pin.direction: pin.name for pin in cell.pins.values() if pin.name != cell.clock}
+        (clock,) = pins["clk"]
+        for port, nets in pins.items():
+            if port == "clk":
+                continue
+            pin = names[module["ports"][port]["direction"]]
+            for net in nets:
+                bits = {cell.clock: clock, pin: net}
+                self.instances.append(Instance(f"{path}/{port}", cell.name, bits, memory=True))
+
+
+def _is_memory(module: Mapping[str, Any] | None) -> bool:
+    return module is not None and int(module.get("attributes", {}).get("blackbox", "0"), 2) == 1
+
+
+def _plain_flip_flop(library: Library) -> Cell:
+    """The smallest flip-flop with one input, which it takes at every rising edge."""
+    cells = [library.cell(name) for name in library.names]
+    plain = [
+        cell
+        for cell in cells
+        if cell.flip_flop
+        and cell.next_state in cell.pins
+        and sum(pin.direction == "input" for pin in cell.pins.values()) == 2
+    ]
+    return min(plain, key=lambda cell: (cell.area, cell.name))
 
 
 def flatten(design: Mapping[str, Any], top: str, library: Library) -> Netlist:
@@ -118,7 +155,7 @@ def flatten(design: Mapping[str, Any], top: str, library: Library) -> Netlist:
     flattener.walk(top, "", given)
     find = flattener.union.find
     instances = [
-        Instance(i.path, i.cell, {p: find(n) for p, n in i.pins.items()})
+        Instance(i.path, i.cell, {p: find(n) for p, n in i.pins.items()}, i.memory)
         for i in flattener.instances
     ]
     for instance in instances:

@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
+from reports.ppa.buffers import buffers_of
 from reports.ppa.designs import Level, find_designs
 from reports.ppa.digits import Distribution, count, parse_distribution
 from reports.ppa.explore import BASELINE, DELAYS, FLATTERED, RECIPES_USED, Row, explore, row_dict
-from reports.ppa.flow import RECIPES, Job, Target, script, tool_versions
-from reports.ppa.fpga import ecp5
+from reports.ppa.flow import RECIPES, Job, script, tool_versions
+from reports.ppa.indication import add_ratios, energy_per_mac
+from reports.ppa.target import Target
 
 __all__ = ["Request", "run"]
 
@@ -19,7 +21,7 @@ _SEED = 1
 _REDUCTION = 256
 _REDUCTIONS = 4096
 _MAIN_BITS = 32
-_ENGINES = ("mac", "opt1", "ffip")
+_ENGINES = ("mac", "opt1", "ffip", "opt2", "opt4c", "opt4e")
 """Engines of a report in which none is named."""
 _ENGINE_RECIPES = ("yosys", "keep")
 _SWEPT = ("mac", "mac-merged", "opt1", "opt1-extended", "ffip")
@@ -47,8 +49,6 @@ class Request:
     jobs : int
     gate_clock : bool
         Clock gates in engines.
-    fpga : bool
-        Place and route on an ECP5 too.
     command : str
         The options, for the report.
     """
@@ -61,7 +61,6 @@ class Request:
     distribution: str = "normal:20"
     jobs: int = 1
     gate_clock: bool = True
-    fpga: bool = False
     command: str = ""
 
 
@@ -100,8 +99,6 @@ def run(
     if request.widths:
         result["widths"] = _widths(request, target, distribution, progress)
     result["sparse"] = _sparse(distribution)
-    if request.fpga:
-        result["ecp5"] = ecp5(progress)
     return result
 
 
@@ -146,7 +143,13 @@ def _level(
         "operands": distribution.rule,
         "designs": [row_dict(row, baseline) for row in rows],
     }
+    if level == "engine":
+        content["buffers"] = buffers_of(rows, baseline, target)
     if level == "pe":
+        for row, entry in zip(rows, content["designs"], strict=True):
+            progress(f"{row.design.name}, energy")
+            entry["energy"] = energy_per_mac(row, target, distribution)
+        add_ratios(content["designs"])
         flattered = baseline.best(FLATTERED)
         content["no_booth"] = {
             "area": flattered.measurement.area,

@@ -17,7 +17,7 @@ from hw.errors import InputError
 from reports.ppa.liberty import Arc, Library, Table, WireLoad
 from reports.ppa.netlist import Netlist
 
-__all__ = ["Conditions", "Step", "Timing", "analyse"]
+__all__ = ["Conditions", "Slopes", "Step", "Timing", "analyse", "slopes"]
 
 _LAUNCH = ("rising_edge",)
 _NEVER = float("-inf")
@@ -97,6 +97,17 @@ class Timing:
         return self.path[0].arrival if self.path else 0.0
 
 
+@dataclass(frozen=True)
+class Slopes:
+    """What drives delays and energies, by net: load in fF, and slowest transition in ns.
+
+    Means of a rise and a fall; a net that never moves has a transition of 0.
+    """
+
+    load: tuple[float, ...]
+    transition: tuple[float, ...]
+
+
 class _Compiled(NamedTuple):
     """An arc, prepared: source pin, and (edge of source, edge of output, delay, transition)."""
 
@@ -122,6 +133,21 @@ def analyse(netlist: Netlist, library: Library, conditions: Conditions) -> Timin
         The netlist has a combinational loop, or a flip-flop without timing.
     """
     return _Analysis(netlist, library, conditions).run()
+
+
+def slopes(netlist: Netlist, library: Library, conditions: Conditions) -> Slopes:
+    """Loads and transitions of the nets of `netlist`, from the same analysis."""
+    analysis = _Analysis(netlist, library, conditions)
+    analysis.run()
+    load, transition = analysis.load, analysis.transition
+    nets = range(netlist.nets)
+    return Slopes(
+        tuple((load[2 * n] + load[2 * n + 1]) / 2 for n in nets),
+        tuple(
+            sum(max(transition[4 * n + edge], transition[4 * n + 2 + edge]) for edge in (0, 1)) / 2
+            for n in nets
+        ),
+    )
 
 
 class _Analysis:

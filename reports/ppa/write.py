@@ -8,7 +8,7 @@ from typing import Any
 
 from reports.page import Picture, Section, Table, page
 from reports.ppa.plots import plot_area_delay, plot_ratios, plot_widths
-from reports.ppa.published import CLAIMS
+from reports.ppa.write_parts import buffers_sections, energy_sections, published_section
 
 __all__ = ["markdown", "sections", "write_report"]
 
@@ -33,14 +33,14 @@ def sections(result: Result) -> list[Section]:
         if level in result:
             parts += [_ratios(result, level), _points(result, level)]
             if level == "engine":
-                parts.append(_breakdown(result))
+                parts += [*buffers_sections(result), _breakdown(result)]
+            else:
+                parts += energy_sections(result)
     if "widths" in result:
         parts.append(_widths(result))
     if "sparse" in result:
         parts.append(_sparse(result))
-    if "ecp5" in result:
-        parts.append(_ecp5(result))
-    published = _published(result)
+    published = published_section(result)
     if published is not None:
         parts.append(published)
     parts.append(_scripts(result))
@@ -71,7 +71,8 @@ def _method(result: Result) -> Section:
 
 def _ratios(result: Result, level: str) -> Section:
     rows = []
-    for row in result[level]["designs"]:
+    content = result[level]
+    for row in content["designs"]:
         best, relative = row["best"], row["relative"]
         rows.append(
             (
@@ -84,6 +85,7 @@ def _ratios(result: Result, level: str) -> Section:
                 f"{best['period_wires']:.3f}",
                 str(best["gates"]),
                 f"{row['macs_per_cycle']:.4g}",
+                *((f"{row['energy']['total'] / 1000:.2f}",) if "energy" in row else ()),
                 f"{row['gmacs_per_mm2']:,.0f}",
                 f"{best['recipe']}, {best['delay_ps']} ps",
                 f"{relative['best']:.2f}",
@@ -91,7 +93,6 @@ def _ratios(result: Result, level: str) -> Section:
                 f"{relative['wires']:.2f}",
             )
         )
-    content = result[level]
     text = (
         f"Results of {content['bits']} bits, int8 operands; where the cycles depend on them, they "
         f"are {content['operands']}. The last three columns are performance "
@@ -118,8 +119,9 @@ def _ratios(result: Result, level: str) -> Section:
             " An engine is the whole array with input skew, drain, resolve adders, alignment and "
             "result queue, at the shortest delay target. Modules that occur more than once are mapped once; the netlist is "
             "flattened for timing, and nets that are too heavy for their driver get buffer trees, "
-            f"which are in the area. Clock gating: {'on' if content['gate_clock'] else 'off'}. Digit "
-            "arrays are not here: their operand buffers are memories, which the library has not."
+            f"which are in the area. Clock gating: {'on' if content['gate_clock'] else 'off'}. The "
+            "digit arrays (opt2, opt4c, opt4e) keep operands in memories, which the library has not: "
+            "this table has their logic only, and the next one the memories."
         )
     return Section(
         _LEVELS[level],
@@ -134,6 +136,7 @@ def _ratios(result: Result, level: str) -> Section:
                 "with wire load",
                 "gates",
                 "MACs/cycle",
+                *(("pJ/MAC (indication)",) if "energy" in content["designs"][0] else ()),
                 "GMAC/s/mm2",
                 "best with",
                 "perf/area",
@@ -264,57 +267,6 @@ def _sparse(result: Result) -> Section:
         "nonzero digit and one for a group of zeros; lanes meet at each bit weight, columns at "
         "each tile. Cycles are per MAC and lane.",
         Table(("", "nonzero digits", "cycles alone", "cycles synchronised"), rows),
-    )
-
-
-def _ecp5(result: Result) -> Section:
-    content = result["ecp5"]
-    rows = [
-        (
-            row["name"],
-            *(str(row["cells"][name]) for name in content["cells"]),
-            f"{row['fmax_mhz']:.1f}",
-        )
-        for row in content["designs"]
-    ]
-    return Section(
-        "Lattice ECP5",
-        f"Placed and routed by nextpnr on {content['device']}, seed {content['seed']}. Yosys puts "
-        "multipliers into DSP blocks where there are any in the source; carry-save trees are made "
-        "for silicon and cost LUTs here.",
-        Table(("Design", *content["cells"], "fmax MHz"), rows),
-    )
-
-
-def _published(result: Result) -> Section | None:
-    rows = []
-    for claim in CLAIMS:
-        designs = result.get(claim.level, {}).get("designs", ())
-        row = next((d for d in designs if d["name"] == claim.design), None)
-        if row is None:
-            continue
-        key = {"performance per area": "best", "clock period": "period", "area": "area"}
-        ours = row["relative"][key[claim.quantity]]
-        rows.append(
-            (
-                claim.what,
-                claim.source,
-                claim.quantity,
-                f"{claim.theirs:.2f}",
-                f"{claim.design}, {claim.level}",
-                f"{ours:.2f}",
-            )
-        )
-    if not rows:
-        return None
-    return Section(
-        "Beside the published figures",
-        "All relative to a MAC. Theirs are quoted: the paper is Wu et al., HPCA 2025 (arXiv "
-        "2503.06342), 28 nm; RTL reports are those in the authors' repository, 32 nm educational "
-        "library, Design Compiler with retiming and wire load, best points that met timing (the "
-        "ratios are our arithmetic). Another "
-        "process, other tools and another baseline: agreement in direction is what can be expected.",
-        Table(("Their design", "source", "quantity", "theirs", "ours", ""), rows),
     )
 
 
