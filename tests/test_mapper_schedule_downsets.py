@@ -12,6 +12,7 @@ from mapper.schedule.cuts import cuts_of
 from mapper.schedule.downsets import downsets_of
 from mapper.schedule.greedy import belady
 from mapper.schedule.improve import least_traffic
+from mapper.schedule.levels import least
 from mapper.schedule.neighbourhood import improve, spliced, window_at
 from mapper.schedule.orders import Peak, file_order, peak_of, random_orders
 from mapper.schedule.part import contracted, part_of
@@ -62,7 +63,7 @@ class TestAgainstBruteForce:
             # A fine table, then one of hardly any entries: both are bounds, and lose nothing.
             for entries in (10**6, 200):
                 assert downsets.fill(LIMITS, entries=entries) <= want, seed
-                found = downsets.least(LIMITS, upper=1 << 30, budget=MUCH, widest=0)
+                found = least(downsets, LIMITS, upper=1 << 30, budget=MUCH, widest=0)
                 assert found.way is not None
                 assert (found.bound, found.way.cost) == (want, want), seed
             for share in (1, 4):
@@ -70,7 +71,7 @@ class TestAgainstBruteForce:
                 smaller = downsets_of(contracted(part, capacity // share).part, 10**5)
                 assert smaller is not None
                 smaller.fill(LIMITS)
-                assert smaller.least(LIMITS, upper=1 << 30, budget=MUCH).bound <= want, seed
+                assert least(smaller, LIMITS, upper=1 << 30, budget=MUCH).bound <= want, seed
         assert positive > 50
 
     def test_stretches_never_claim_too_much(self) -> None:
@@ -133,7 +134,7 @@ class TestWindows:
                 downsets = downsets_of(window.part, 10**5)
                 assert downsets is not None
                 downsets.fill(LIMITS)
-                found = downsets.least(LIMITS, upper=window.cost, budget=MUCH)
+                found = least(downsets, LIMITS, upper=window.cost, budget=MUCH)
                 assert found.way is not None, "the schedule itself is a way"
                 new = spliced(problem, schedule, window, found.way)
                 assert _valid(problem, new, capacity)

@@ -9,6 +9,7 @@ from mapper.budget import largest_operator
 from mapper.graph import Graph
 from mapper.schedule.downsets import downsets_of
 from mapper.schedule.greedy import belady
+from mapper.schedule.levels import least
 from mapper.schedule.orders import file_order, peak_of, random_orders
 from mapper.schedule.part import part_of
 from mapper.schedule.problem import Problem, Schedule, cost_of
@@ -63,7 +64,7 @@ class TestAgainstBruteForce:
             downsets = downsets_of(part_of(small, capacity, resident=()), 10**5)
             assert downsets is not None
             downsets.fill(LIMITS)
-            found = downsets.least(LIMITS, upper=1 << 30, budget=1 << 40)
+            found = least(downsets, LIMITS, upper=1 << 30, budget=1 << 40)
             assert found.bound == want, seed
             smaller += len(small.inputs) < len(problem.inputs)
             positive += want > 0

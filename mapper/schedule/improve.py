@@ -13,8 +13,9 @@ from functools import partial
 
 from mapper.schedule.bounds import Effort, Guide, Stretches
 from mapper.schedule.cuts import cuts_of, segment_at
-from mapper.schedule.downsets import Downsets, Way, downsets_of
+from mapper.schedule.downsets import Downsets, downsets_of
 from mapper.schedule.exact import model_size, solve_capacity
+from mapper.schedule.levels import Way, least, search
 from mapper.schedule.neighbourhood import Window, improve, spliced, window_at
 from mapper.schedule.part import Part, along, contracted
 from mapper.schedule.problem import Problem, Schedule, cost_of, rank_of
@@ -162,6 +163,9 @@ class _Segments:
             # What is cheap first: mostly it is enough. Whatever gets better helps the rest.
             steps.append((0.05, partial(self._shorten, span, 2_000, 100)))
             steps += [(0.5, partial(self._whole, span, coarse)) for coarse in whole]
+            if exact:
+                # Nothing else is as strong: it gets the rest.
+                steps[-1] = (1.0, steps[-1][1])
         if not exact:
             steps += [(phase.share, partial(self._phase, span, phase)) for phase in _PHASES]
         for fraction, step in steps:
@@ -261,7 +265,7 @@ class _Segments:
             downsets.fill(limits)
         window = self._window(span)
         self._raise(span, downsets.bound_at_start())
-        result = downsets.least(limits, upper=window.cost, lower=self.bounds[span], budget=budget)
+        result = least(downsets, limits, upper=window.cost, lower=self.bounds[span], budget=budget)
         self._raise(span, result.bound)
         way = result.way
         if way is not None and chains:
@@ -276,4 +280,4 @@ def _along(part: Part, order: Sequence[int], limits: Limits, budget: int) -> Way
     if chain is None:
         return None
     chain.fill(limits, entries=2_000_000)
-    return chain.search(limits, threshold=1 << 42, width=3000, budget=budget).way
+    return search(chain, limits, threshold=1 << 42, width=3000, budget=budget).way

@@ -10,7 +10,8 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mapper.schedule.downsets import Downsets, Way, downsets_of
+from mapper.schedule.downsets import Downsets, downsets_of
+from mapper.schedule.levels import Way, search
 from mapper.schedule.part import Part, part_of
 from mapper.schedule.problem import (
     Problem,
@@ -152,7 +153,8 @@ def improve(
             way = None
             if window.cost:
                 downsets.fill(limits, entries=2_000_000)
-                result = downsets.search(
+                result = search(
+                    downsets,
                     limits,
                     threshold=window.cost,
                     transfers=window.transfers - 1,
