@@ -37,10 +37,15 @@ def test_refuses(arguments: list[str], message: str, tmp_path: Path) -> None:
 
 def test_published_figures_stand_beside_designs_that_exist() -> None:
     for claim in CLAIMS:
-        assert claim.design in design_names(claim.level)
+        exists = {claim.design, claim.baseline} <= set(design_names(claim.level))
+        assert exists or claim.missing
 
 
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("ppa-*.json")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path",
+    sorted(p for p in RESULTS.rglob("ppa-*.json") if p.stem != "ppa-ecp5"),
+    ids=lambda p: f"{p.parent.name}-{p.stem}",
+)
 def test_the_committed_page_is_that_of_the_committed_result(path: Path) -> None:
     result = json.loads(path.read_text())
     assert path.with_suffix(".md").read_text(encoding="utf-8") == markdown(result)

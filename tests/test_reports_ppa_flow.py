@@ -8,6 +8,7 @@ import pytest
 
 from hw.errors import InputError
 from hw.pe.mac import Mac
+from hw.pe.sparse_digit import Opt4c
 from reports.ppa import buffers, flow
 from reports.ppa.buffers import buffers_of
 from reports.ppa.designs import SEGMENT, Design
@@ -114,6 +115,7 @@ def test_buffers_are_in_the_ratio_by_their_bits(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(buffers, "flip_flop_um2", lambda target: 8.0)
     dense = _row("mac", 4, ("yosys", 1000, 2.0), size=2)
     sparse = _row("opt4c", 2, ("yosys", 500, 0.5), size=2)
+    sparse.design.__dict__["pe"] = Opt4c()
     sparse.design.__dict__["memory_bits"] = 3000
     content = buffers_of([dense, sparse], dense, None)  # type: ignore[arg-type]
     bits = 2 * SEGMENT * (2 + 2) * 8

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from hw.emit import to_verilog
 from hw.engine.catalogue import create_array, engine_conflict, engine_kind_of
+from hw.engine.weight_stationary import WeightStationaryArray
 from hw.operand import Operand
 from hw.pe.base import ProcessingElement
 from hw.pe.mac import Mac
@@ -20,6 +21,7 @@ from hw.registry import PES
 from reports.ppa.digits import Distribution, count
 from reports.ppa.memories import equivalent_bits, memory_bits
 from sim.timing.engine import engine_trace
+from sim.timing.weight_stationary import StationaryTile, WeightStationaryTiming
 
 __all__ = ["ENGINE_SIZE", "Design", "Level", "design_names", "find_designs"]
 
@@ -85,9 +87,12 @@ class Design:
 
     @property
     def buffer_bits(self) -> int:
-        """Bits of the operand buffers of an engine: its own, or the equivalent ones beside it."""
+        """Bits of an engine's memories, and of the operand buffers beside one that has none inside."""
         size = self.size
-        return self.memory_bits or equivalent_bits(self.pe, rows=size, cols=size, segment=SEGMENT)
+        if isinstance(self.pe, DigitElement):
+            return self.memory_bits
+        beside = equivalent_bits(self.pe, rows=size, cols=size, segment=SEGMENT)
+        return self.memory_bits + beside
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -111,6 +116,15 @@ _VARIANTS: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 _MERGED = "mac-merged"
 
+_STATIONARY = {
+    "mac-ws": (
+        "mac",
+        "weight-stationary array of MACs: partial sums move, and are kept in a memory",
+    ),
+    "opt1-ws": ("opt1", "the same with carry-save partial sums"),
+}
+_TILE_ROWS = 64
+
 _SEED = 1
 _REDUCTIONS = 4096
 _TILES, _TILE_K = 16, 1152
@@ -123,6 +137,8 @@ def design_names(level: Level) -> tuple[str, ...]:
     ]
     if level == "pe":
         names.insert(1, _MERGED)
+    else:
+        names += _STATIONARY
     return tuple(names)
 
 
@@ -157,6 +173,8 @@ def _design(name: str, level: Level, bits: int, distribution: Distribution, size
         about = "Booth rows and accumulator in one tree, then one adder: a stronger baseline"
         mac = Mac(accumulator_bits=bits)
         return Design(name, level, about, bits, 1, lambda: MergedMac(Operand(8), bits=bits), mac)
+    if name in _STATIONARY:
+        return _stationary(name, bits, size)
     kind, options, about = _VARIANTS[name]
     if level == "engine" and issubclass(PES[kind], DigitElement):
         options = {**options, "segment": SEGMENT}
@@ -171,6 +189,25 @@ def _design(name: str, level: Level, bits: int, distribution: Distribution, size
         bits,
         _engine_rate(pe, distribution, size),
         lambda: create_array(pe, rows=size, cols=size),
+        pe,
+        size=size,
+    )
+
+
+def _stationary(name: str, bits: int, size: int) -> Design:
+    """A weight-stationary array; MACs per cycle of long tiles by its exact timing."""
+    kind, about = _STATIONARY[name]
+    options: dict[str, Any] = {"accumulator_bits": bits}
+    pe = PES[kind](**options)
+    tiles = [StationaryTile(_TILE_ROWS, _TILE_K // size)] * _TILES
+    rate = size * size * WeightStationaryTiming.of(pe, size, size).utilisation(tiles)
+    return Design(
+        name,
+        "engine",
+        about,
+        bits,
+        rate,
+        lambda: WeightStationaryArray(pe, rows=size, cols=size, tile_rows=_TILE_ROWS),
         pe,
         size=size,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reports.page import Section, Table
-from reports.ppa.published import CLAIMS
+from reports.ppa.published import CLAIMS, figure
 
 __all__ = ["buffers_sections", "energy_sections", "published_section"]
 
@@ -108,24 +108,18 @@ def buffers_sections(result: Result) -> list[Section]:
 
 
 def published_section(result: Result) -> Section | None:
-    rows = []
-    for claim in CLAIMS:
-        designs = result.get(claim.level, {}).get("designs", ())
-        row = next((d for d in designs if d["name"] == claim.design), None)
-        if row is None:
-            continue
-        key = {"performance per area": "best", "clock period": "period", "area": "area"}
-        ours = row["relative"][key[claim.quantity]]
-        rows.append(
-            (
-                claim.what,
-                claim.source,
-                claim.quantity,
-                f"{claim.theirs:.2f}",
-                f"{claim.design}, {claim.level}",
-                f"{ours:.2f}",
-            )
+    rows = [
+        (
+            claim.what,
+            claim.source,
+            claim.quantity,
+            f"{claim.theirs:.2f}",
+            f"{claim.design}, {claim.level}",
+            f"{ours:.2f}",
         )
+        for claim in CLAIMS
+        if (ours := figure(claim, result)) is not None
+    ]
     if not rows:
         return None
     return Section(
