@@ -13,7 +13,7 @@ import pytest
 from bitweft import random_checks
 from bitweft.random_checks import Check, check_fault, check_network, check_program, fault_of
 from bitweft.run_figures import planned_traffic
-from hw.spec import load_spec
+from hw.spec import Engine, load_spec
 from mapper.budget import Budget
 from mapper.mapping import map_graph
 from mapper.network_graph import network_graph
@@ -45,6 +45,18 @@ def test_programs_networks_and_faults_agree() -> None:
     assert {check.stalled for check in checks} == {True, False}
     assert all(check.cycles > 0 and check.compared > 0 for check in checks)
     checks += [check_fault(_rng(n), SPEC, n) for n in range(EACH_FAULT)]
+    assert [check.wrong for check in checks if check.wrong] == []
+
+
+def test_programs_networks_and_faults_agree_where_weights_stand_still() -> None:
+    # Tiles that are no multiple of the array, so that the last one is often short.
+    engine = {**SPEC.engine.model_dump(), "dataflow": "weight-stationary", "tile_rows": 6}
+    spec = SPEC.model_copy(update={"engine": Engine.model_validate(engine)})
+    checks = [check_program(_rng(n), spec) for n in range(24)]
+    checks += [check_network(_rng(n), spec, n) for n in range(12)]
+    assert {check.stalled for check in checks} == {True, False}
+    assert all(check.cycles > 0 and check.compared > 0 for check in checks)
+    checks += [check_fault(_rng(n), spec, n) for n in range(EACH_FAULT)]
     assert [check.wrong for check in checks if check.wrong] == []
 
 
