@@ -93,6 +93,18 @@ def test_generate_of_what_is_an_engine_only(tmp_path: Path) -> None:
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
+def test_generate_of_an_engine_whose_weights_stand_still(tmp_path: Path) -> None:
+    text = (resources.files("hw") / "specs" / "tiny.toml").read_text()
+    (tmp_path / "x.toml").write_text(text.replace('"output-', '"weight-'))
+    summary = tmp_path / "summary.json"
+    outputs = ["-o", tmp_path / "out", "--json", summary]
+    assert run("generate", tmp_path / "x.toml", *outputs).exit_code == 0
+    figures = json.loads(summary.read_text())
+    # Border 2, rows 4, the pair 3, skew 3, sum over blocks 3, queue 1.
+    assert (figures["latency_cycles"], figures["macs_per_cycle"]) == (16, 16)
+    assert figures["spec"]["engine"]["tile_rows"] == 64
+
+
 def test_generate_of_an_unknown_top(tmp_path: Path) -> None:
     result = run("generate", "tiny", "--top", "chip", "-o", tmp_path / "out")
     assert result.exit_code == 2
