@@ -26,8 +26,8 @@ class BlockAdder(wiring.Component):
     Members
     -------
     enable : In(1)
-    first : In(1)
-        There is no block before.
+    starts : In(1)
+        There is no block before the sum that comes in the next enabled cycle.
     sum : In(form.bits)
     before : In(W)
     total : Out(W)
@@ -39,7 +39,7 @@ class BlockAdder(wiring.Component):
         super().__init__(
             {
                 "enable": In(1),
-                "first": In(1),
+                "starts": In(1),
                 "sum": In(form.bits),
                 "before": In(width),
                 "total": Out(width),
@@ -54,7 +54,11 @@ class BlockAdder(wiring.Component):
         m = Module()
         width = self._form.pe.accumulator_bits
         extended = Cat(self.sum, self.sum[-1].replicate(width - self._form.bits))
-        kept = self.before & ~self.first.replicate(width)
+        # A register of its own for every column: one for all would set the clock of the array.
+        first = Signal(reset_less=True)
+        with m.If(self.enable):
+            m.d.sync += first.eq(self.starts)
+        kept = self.before & ~first.replicate(width)
         stages = self._form.add_latency
         m.d.comb += self.total.eq(
             staged_add(m, extended, kept, enable=self.enable, stages=stages),
@@ -110,13 +114,10 @@ class BlockSums(wiring.Component):
         form, coming = self._form, self.coming
         row = Signal(range(max(2, self._tile_rows)))
         starts = Signal(init=1)
-        first = Signal()
         with m.If(self.enable & coming.valid):
             m.d.sync += row.eq(row + 1)
             with m.If(coming.block_end):
                 m.d.sync += [row.eq(0), starts.eq(coming.tile_end)]
-        with m.If(self.enable):
-            m.d.sync += first.eq(starts)
 
         control = coming
         for n in range(1 + form.add_latency):
@@ -135,7 +136,7 @@ class BlockSums(wiring.Component):
             )
             m.d.comb += [
                 adder.enable.eq(self.enable),
-                adder.first.eq(first),
+                adder.starts.eq(starts),
                 adder.sum.eq(self.sums[j]),
                 adder.before.eq(before[j]),
                 self.result.c[j].eq(adder.total),
