@@ -52,11 +52,11 @@ def test_programs_networks_and_faults_agree_where_weights_stand_still() -> None:
     # Tiles that are no multiple of the array, so that the last one is often short.
     engine = {**SPEC.engine.model_dump(), "dataflow": "weight-stationary", "tile_rows": 6}
     spec = SPEC.model_copy(update={"engine": Engine.model_validate(engine)})
-    checks = [check_program(_rng(n), spec) for n in range(24)]
-    checks += [check_network(_rng(n), spec, n) for n in range(12)]
+    checks = [check_program(_rng(n), spec) for n in range(12)]
+    checks += [check_network(_rng(n), spec, n) for n in range(6)]
     assert {check.stalled for check in checks} == {True, False}
     assert all(check.cycles > 0 and check.compared > 0 for check in checks)
-    checks += [check_fault(_rng(n), spec, n) for n in range(EACH_FAULT)]
+    checks += [check_fault(_rng(n), spec, n) for n in range(0, EACH_FAULT, 3)]
     assert [check.wrong for check in checks if check.wrong] == []
 
 
