@@ -17,6 +17,8 @@ from bitweft.run_waves import WavesOf, require_layer
 from hw.errors import InputError
 from hw.limits import accelerator_conflict
 from hw.spec import Spec
+from mapper.batch import image_name
+from mapper.batch_network import batched_model
 from mapper.lower import lower
 from mapper.lowered import Lowered
 from mapper.plan import Plan
@@ -38,6 +40,7 @@ def run_network(
     *,
     scratchpad: str | None = None,
     method: str = "best",
+    batch: bool = False,
     seed: int = 0,
     calibration: Path | str | None = None,
     until: str | None = None,
@@ -62,6 +65,8 @@ def run_network(
         up to whole words in every bank.
     method : str
         What makes the plan, see `mapper.mapping.map_model`.
+    batch : bool
+        Run all images in one program, which keeps weights on chip from image to image.
     seed : int
         Of inputs, calibration data, and stalls.
     calibration : path, optional
@@ -94,14 +99,29 @@ def run_network(
         raise InputError(f"--stalls must be at least 0 and below 1, not {stalls}.")
     report("reading the model", None)
     quantised, words = import_network(Path(model), calibration, seed, host)
+    images, source = _images(quantised, inputs, seed)
+    single, count = quantised.network, 1
+    if batch:
+        if len(images) < 2 or method != "best":
+            raise InputError(
+                "--batch must come with an --input of several images and without --method, not "
+                f"with {len(images)} and {method!r}: stack images along the first axis."
+            )
+        count = len(images)
+        quantised = batched_model(quantised, count)
+        together = {
+            image_name(name, n): values
+            for n, image in enumerate(images, 1)
+            for name, values in image.items()
+        }
+        images, source = [together], f"{source}, {count} images in one program"
     network = quantised.network
     for option, layer in (("until", until), ("waves", waves.layer if waves else None)):
         if layer is not None:
             require_layer(option, layer, [o.name for o in network.operators])
-    images, source = _images(quantised, inputs, seed)
     report("planning", None)
     limits = limits or Limits(seed=seed)
-    plan, spec = plan_network(Path(model), network, spec, scratchpad, limits, method)
+    plan, spec = plan_network(Path(model), single, spec, scratchpad, limits, method, count)
     lowered = lower(network, plan, spec)
     program = RunProgram.whole(network, lowered, spec)
     order = plan.order

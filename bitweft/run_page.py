@@ -67,7 +67,10 @@ def totals_table(done: NetworkRun) -> Table:
         row("quantised with", done.calibration)
     row("scratchpad", f"{done.plan.scratchpad_bytes:,} B ({done.plan.source.budget})")
     made = "" if done.plan.method == "best" else f", by {done.plan.method}"
-    row("plan", f"{done.plan.status}, {done.plan.objective_bytes:,} B spilled and fetched{made}")
+    for kind, part in done.plan.traffic.items():
+        once, again = part["compulsory"], part["non_compulsory"]
+        row(f"planned {kind}", f"{once:,} B compulsory, {again:,} B more")
+    row("plan", f"{done.plan.status}, {done.plan.objective_bytes:,} B non-compulsory{made}")
     table.add_section()
     row("MACs", f"{done.macs:,}")
     if done.host:

@@ -54,8 +54,9 @@ def plan_network(
     scratchpad: str | None,
     limits: Limits,
     method: str = "best",
+    images: int = 1,
 ) -> tuple[Plan, Spec]:
-    """A checked plan, and the spec with the scratchpad that it is for."""
+    """A checked plan for so many images in one program, and the spec with the scratchpad that it is for."""
     graph = network_graph(network, spec)
     if scratchpad is None:
         budget = Budget("spec", spec.scratchpad.bytes)
@@ -76,6 +77,7 @@ def plan_network(
         source,
         weight_memory=spec.weight_buffer.bytes,
         method=method,
+        images=images,
         limits=limits,
     )
     if mapped.plan is None:

@@ -19,6 +19,7 @@ addresses                 each interval lies within the scratchpad
 overlap                   no two tensors share a byte in the same step
 copies                    what is fetched was stored or spilled in an earlier step, or is an input
 transfers                 exactly those that the intervals and stages imply, with their bytes
+weights                   what operators share is equal; what stays has a place of its own
 compulsory                the three counts and their sum are what the transfers and operators say
 objective                 it is the bytes of fetches, spills, repeated loads and weights read again
 bound                     it is at most the objective and at most every baseline
@@ -39,6 +40,7 @@ from mapper.check_accounts import Accounts
 from mapper.check_rule import Broken, BrokenRule, require
 from mapper.check_schema import PLAN, first_mismatch
 from mapper.check_stage import judge_stage
+from mapper.check_weights import judge_weights
 
 __all__ = ["RULES", "Broken", "check_plan", "read_json"]
 
@@ -56,6 +58,7 @@ RULES = (
     "overlap",
     "copies",
     "transfers",
+    "weights",
     "compulsory",
     "objective",
     "bound",
@@ -319,6 +322,9 @@ class _Judge(Accounts):
                     f"{kind} of {tensor!r} ({count} bytes, {first} to {last}) at step {step} "
                     f"must {what}be listed{': no interval or stage calls for it' * bool(what)}",
                 )
+
+    def weights(self) -> None:
+        judge_weights(self.plan, self.step)
 
     def _due(self) -> list[tuple[int, str, str, int, int, int]]:
         """The transfers that the intervals and stages imply."""

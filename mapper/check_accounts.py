@@ -23,7 +23,8 @@ class Accounts:
         want = {
             "activations_loaded": sum(self._loaded().values()),
             "activations_stored": self._moved("store"),
-            "weights": sum(o["weight_bytes"] for o in self.plan["operators"]),
+            "weights": sum(o["weight_bytes"] for o in self.plan["operators"])
+            - sum(s["bytes"] * (len(s["operators"]) - 1) for s in self.plan["shared_weights"]),
         }
         want["total"] = sum(want.values())
         for name, count in want.items():
@@ -45,10 +46,17 @@ class Accounts:
         stages = self.staged.values()
         for field in ("recomputed_macs", "reread_weight_bytes"):
             count = sum(stage[field] for stage in stages)
+            if field == "reread_weight_bytes":
+                count += sum(
+                    s["bytes"] * (len(s["operators"]) - 1)
+                    for s in self.plan["shared_weights"]
+                    if s["address"] is None
+                )
             require(
                 self.plan[field] == count,
                 "objective",
-                f"{field} must be {count}, the sum over all stages, not {self.plan[field]}",
+                f"{field} must be {count}, the sum over stages and shared weights, "
+                f"not {self.plan[field]}",
             )
         again = self._moved("load") - sum(self._loaded().values())
         count = self._moved("fetch", "spill") + again + self.plan["reread_weight_bytes"]
@@ -58,6 +66,25 @@ class Accounts:
             f"objective_bytes must be {count}, the fetches, spills, repeated loads and weights "
             f"read again, not {self.plan['objective_bytes']}",
         )
+
+        self._classes()
+
+    def _classes(self) -> None:
+        """Activations and weights apart add up to the compulsory bytes and the objective."""
+        once, again = self.plan["compulsory_bytes"], self.plan["reread_weight_bytes"]
+        want = {
+            ("weights", "compulsory"): once["weights"],
+            ("weights", "non_compulsory"): again,
+            ("activations", "compulsory"): once["total"] - once["weights"],
+            ("activations", "non_compulsory"): self.plan["objective_bytes"] - again,
+        }
+        for (kind, part), count in want.items():
+            given = self.plan["traffic_bytes"][kind][part]
+            require(
+                given == count,
+                "objective",
+                f"traffic_bytes.{kind}.{part} must be {count}, not {given}",
+            )
 
     def bound(self) -> None:
         bound = self.plan["bound_bytes"]

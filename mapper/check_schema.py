@@ -174,8 +174,13 @@ PLAN = _record(
     compulsory_bytes=_record(
         activations_loaded=_bytes, activations_stored=_bytes, weights=_bytes, total=_bytes
     ),
+    traffic_bytes=_record(
+        activations=_record(compulsory=_bytes, non_compulsory=_bytes),
+        weights=_record(compulsory=_bytes, non_compulsory=_bytes),
+    ),
     budget=_one_of("MR", "MH", "MP", "bytes", "spec"),
     scratchpad_bytes=_positive,
+    weight_memory_bytes=_or_null(_positive),
     baselines=_mapping(_bytes),
     order=_list(_string),
     operators=_list(
@@ -212,5 +217,8 @@ PLAN = _record(
             first=_bytes,
             last=_positive,
         )
+    ),
+    shared_weights=_list(
+        _record(operators=_list(_string), bytes=_positive, address=_or_null(_bytes))
     ),
 )

@@ -9,10 +9,11 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from mapper.stage import Axis, Stage, Window
 
-__all__ = ["Convolution", "Graph", "Operator", "Tensor"]
+__all__ = ["Convolution", "Graph", "Operator", "SharedWeights", "Tensor"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +131,8 @@ class Operator:
         None for all of them. Without any, the operator cannot be split along that axis.
     undivided_weight_bytes : int
         What it reads when every channel word reads its own weights, equal ones again.
+    block_bytes : int
+        The most weights that one load brings; 0 where nothing is lowered.
     after : tuple of str
         Operators that must run earlier although no tensor joins them on chip.
     stage : Stage or None
@@ -147,8 +150,21 @@ class Operator:
     windows: tuple[Window | None, ...] = ()
     channel_windows: tuple[Window | None, ...] = ()
     undivided_weight_bytes: int = 0
+    block_bytes: int = 0
     after: tuple[str, ...] = ()
     stage: Stage | None = None
+
+
+class SharedWeights(NamedTuple):
+    """Operators that read the same weights, of so many bytes.
+
+    With an address in the weight memory they are loaded when the first of them runs and stay until
+    the last has run; without, each of them loads them.
+    """
+
+    operators: tuple[str, ...]
+    bytes: int
+    address: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +179,10 @@ class Graph:
         Those that are whole in the scratchpad when an operator uses them.
     parts : tuple of Tensor
         Those of which stages only ever have some rows there.
+    shared : tuple of SharedWeights
+        Of operators that are copies of one another.
+    weight_memory : int or None
+        Bytes of the memory in which shared weights stay.
 
     Raises
     ------
@@ -175,6 +195,8 @@ class Graph:
     operators: tuple[Operator, ...]
     tensors: tuple[Tensor, ...]
     parts: tuple[Tensor, ...] = ()
+    shared: tuple[SharedWeights, ...] = ()
+    weight_memory: int | None = None
 
     def __post_init__(self) -> None:
         for kind, names in (

@@ -84,6 +84,7 @@ class _Builder:
     last_compute: dict[str, int] = field(default_factory=dict)
     results: list[Computed] = field(default_factory=list)
     held: dict[tuple[str, bytes], int] = field(default_factory=dict)
+    staying: dict[tuple[int, bytes], int] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,6 +93,16 @@ class _Builder:
         self.intervals = {t.name: t.intervals for t in self.plan.tensors}
         self.shapes = {t.name: t.shape for t in self.network.tensors}
         self.word_bytes = self.spec.word_bytes
+        self.shared = {
+            name: n
+            for n, s in enumerate(self.plan.shared_weights)
+            if s.address is not None
+            for name in s.operators
+        }
+        self.bases = self._bases()
+        self.base = 0
+        self.stored_blocks: dict[bytes, int] = {}
+        self.loaded_bytes = 0
         self.weight_words = self.spec.weight_buffer.bytes // self.word_bytes
         self.homes: dict[str, int] = {}
         self.patches: list[tuple[int, str, int]] = []  # program index, "block" or tensor, offset
@@ -106,6 +117,7 @@ class _Builder:
     def step(self, step: int) -> None:
         """One step of the plan: whole tensors come, the operator or its stage runs, others go."""
         planned = self.planned[self.plan.order[step]]
+        self.base = self.bases[step]
         whole = [t for t in self.plan.transfers if t.step == step and self._is_whole(t, planned)]
         slices = {t: Slice(t.tensor, t.first, t.last) for t in whole}
         self.places = {t.tensor: self._place(t.tensor, step) for t in whole}
@@ -143,8 +155,8 @@ class _Builder:
         resident = dict(self.places)
         space = resident.pop(stage.workspace).base if stage.workspace else 0
         if not stage.reread_weight_bytes:
-            # They all fit from the begin of the weight memory on, and stay for the whole stage.
-            self.next_word = 0
+            # They all fit behind what stays for other steps, and stay for the whole stage.
+            self.next_word = self.base
         blocks = {m.name: self._blocks(self.operators[m.name]) for m in stage.members}
         divided = {
             m.name: Weights.DIVIDED
@@ -202,11 +214,9 @@ class _Builder:
             if weights is Weights.DIVIDED:
                 self.held.clear()
             # Pieces with equal blocks follow one another.
-            key = operator.name, piece.block
-            if key not in self.held:
-                self.held[key] = self._load_block(operator, piece.block)
+            start = self._block(operator, piece.block)
             if wanted:
-                self._compute(operator, piece, self.held[key], rows)
+                self._compute(operator, piece, start, rows)
         place = self.places[operator.output]
         self.results.append(Computed(self.computes, operator.name, first, last, axis, place))
 
@@ -248,24 +258,62 @@ class _Builder:
                 x.tensor,
             )
 
-    def _load_block(self, operator: Operator, block: bytes) -> int:
-        """Loads parameters and weights; returns their word address in the weight memory."""
+    def _bases(self) -> list[int]:
+        """Per step, the word behind all shared weights that stay then."""
+        at = {name: t for t, name in enumerate(self.plan.order)}
+        bases = [0] * len(at)
+        for shared in self.plan.shared_weights:
+            if shared.address is None:
+                continue
+            steps = [at[name] for name in shared.operators]
+            end = (shared.address + shared.bytes) // self.word_bytes
+            for t in range(min(steps), max(steps) + 1):
+                bases[t] = max(bases[t], end)
+        return bases
+
+    def _block(self, operator: Operator, block: bytes) -> int:
+        """Word address of a block in the weight memory, into which it is loaded if need be."""
+        if operator.name not in self.shared:
+            key = operator.name, block
+            if key not in self.held:
+                self.held[key] = self._stream(operator, block)
+            return self.held[key]
+        group = self.shared[operator.name]
+        if (group, block) not in self.staying:
+            before = sum(len(known) for n, known in self.staying if n == group)
+            address = self.plan.shared_weights[group].address
+            assert address is not None
+            start = (address + before) // self.word_bytes
+            self.staying[group, block] = start
+            self._load_block(operator, block, start)
+        return self.staying[group, block]
+
+    def _stream(self, operator: Operator, block: bytes) -> int:
+        """Loads a block for one operator, behind all that stays."""
         words = len(block) // self.word_bytes
-        if words > self.weight_words:
+        if words > self.weight_words - self.base:
             raise InputError(
                 f"weight_buffer.bytes must be at least {len(block)} for the weights of one word of "
                 f"output channels of {operator.name!r}, not {self.spec.weight_buffer.bytes}."
             )
+        self.next_word = max(self.next_word, self.base)
         if self.next_word + words > self.weight_words:
-            self.next_word = 0
+            self.next_word = self.base
         start = self.next_word
         self.next_word += words
-        self.patches.append((len(self.program), "", self.block_bytes))
+        self._load_block(operator, block, start)
+        return start
+
+    def _load_block(self, operator: Operator, block: bytes, start: int) -> None:
+        words = len(block) // self.word_bytes
+        if block not in self.stored_blocks:
+            self.stored_blocks[block] = self.block_bytes
+            self.blocks.append(block)
+            self.block_bytes += len(block)
+        self.loaded_bytes += len(block)
+        self.patches.append((len(self.program), "", self.stored_blocks[block]))
         load = Load(target=Target.WEIGHTS, memory=0, local=start, words=words)
         self._emit(load, operator.name, "")
-        self.blocks.append(block)
-        self.block_bytes += len(block)
-        return start
 
     def _compute(
         self, operator: Operator, piece: Piece, weights: int, wanted: tuple[int, int]
@@ -371,7 +419,7 @@ class _Builder:
             last_compute=self.last_compute,
             results=tuple(self.results),
             purposes=tuple(next(taken[type(instruction)]) for instruction in self.program),
-            weight_bytes=self.block_bytes,
+            weight_bytes=self.loaded_bytes,
             activation_bytes=sum(i.words for i in moved) * self.word_bytes,
             stored_bytes=sum(i.words for i in stored) * self.word_bytes,
         )

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mapper.batch import batch_graphs
 from mapper.budget import Budget, largest_operator, resolve_budget
 from mapper.graph import Graph
 from mapper.onnx_file import read_model
 from mapper.onnx_import import Layout, graph_of
 from mapper.plan import Plan, Source, make_plan
 from mapper.schedule.problem import Problem
-from mapper.schedule.search import search
+from mapper.schedule.search import Found, search
 from mapper.schedule.solver import Limits, Progress
 from mapper.split import split
 
@@ -128,13 +129,15 @@ def map_graph(
     weight_memory: int | None = None,
     may_split: bool = True,
     method: str = "best",
+    images: int = 1,
     limits: Limits | None = None,
     on_progress: Progress | None = None,
 ) -> Mapped:
     """Maps a graph, of which `source` says where it comes from.
 
     Where an operator does not fit, the graph is cut into stages first, see `mapper.split`;
-    `weight_memory` is what the accelerator keeps of a stage's weights, in bytes.
+    `weight_memory` is what the accelerator keeps of a stage's weights, in bytes. Several `images`
+    run in one program, see `mapper.batch`.
     """
     limits = limits or Limits()
     started = time.monotonic()
@@ -166,6 +169,8 @@ def map_graph(
         return Mapped(graph, budget, None, message, summary)
     problem = Problem.of(graph)
     found = search(problem, budget.bytes, limits, on_progress)
+    if images > 1:
+        return _map_batch(graph, found, images, budget, source, weight_memory or 0, limits)
     if method != "best":
         # A baseline proves nothing: the bound on it is the one on any plan.
         made = search(problem, budget.bytes, limits, on_progress, method=method)
@@ -174,6 +179,39 @@ def map_graph(
     summary = {
         **plan.head(),
         **counts,
+        "budget_proven": budget.proven,
+        "solve_seconds": round(time.monotonic() - started, 3),
+    }
+    return Mapped(graph, budget, plan, "", summary)
+
+
+def _map_batch(
+    graph: Graph,
+    single: Found,
+    images: int,
+    budget: Budget,
+    source: Source,
+    weight_memory: int,
+    limits: Limits,
+) -> Mapped:
+    """The best of the orders in which so many images can run, given a plan for one of them."""
+    started = time.monotonic()
+    order = [graph.operators[o].name for o in single.placed.schedule.order]
+    best: tuple[int, Graph, Plan] | None = None
+    for candidate in batch_graphs(
+        graph, order, images, capacity=budget.bytes, weight_memory=weight_memory, limits=limits
+    ):
+        found = search(Problem.of(candidate), budget.bytes, limits)
+        plan = make_plan(candidate, found, budget.bytes, source, limits.seed)
+        if best is None or plan.objective_bytes < best[0]:
+            best = plan.objective_bytes, candidate, plan
+    assert best is not None, "there is always an order"
+    _, graph, plan = best
+    summary = {
+        **plan.head(),
+        "operators": len(graph.operators),
+        "tensors": len(graph.tensors),
+        "images": images,
         "budget_proven": budget.proven,
         "solve_seconds": round(time.monotonic() - started, 3),
     }

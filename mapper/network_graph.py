@@ -62,6 +62,7 @@ def network_graph(network: Network, spec: Spec) -> Graph:
                 windows=_windows(o),
                 channel_windows=_channel_windows(network, o),
                 undivided_weight_bytes=sum(len(piece.block) for piece in pieces),
+                block_bytes=max(map(len, blocks), default=0),
             )
         )
     return Graph(name=network.name, operators=tuple(operators), tensors=tuple(tensors))

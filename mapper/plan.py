@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any, NamedTuple
 
-from mapper.graph import Graph
+from mapper.graph import Graph, Operator, SharedWeights
 from mapper.schedule.problem import Move, Problem, cost_of, moves_of
 from mapper.schedule.search import Found
 from mapper.stage import Buffer, Member, Part, Patch, Slice, Stage, Window
@@ -127,6 +127,8 @@ class Plan:
     tensors: tuple[PlannedTensor, ...]
     transfers: tuple[Transfer, ...]
     baselines: Mapping[str, int]
+    shared_weights: tuple[SharedWeights, ...] = ()
+    weight_memory_bytes: int | None = None
 
     @property
     def gap(self) -> float:
@@ -142,8 +144,24 @@ class Plan:
 
     @property
     def reread_weight_bytes(self) -> int:
-        """Weights that patches load again; part of the objective."""
-        return sum(o.stage.reread_weight_bytes for o in self.operators if o.stage)
+        """Weights that patches and images load again; part of the objective."""
+        return reread_weights(self.operators, self.shared_weights)
+
+    @property
+    def traffic(self) -> dict[str, dict[str, int]]:
+        """Compulsory and non-compulsory bytes of each class of tensors.
+
+        Instructions are those of a program, which a plan does not have.
+        """
+        weights = self.reread_weight_bytes
+        activations = self.compulsory.activations_loaded + self.compulsory.activations_stored
+        return {
+            "activations": {
+                "compulsory": activations,
+                "non_compulsory": self.objective_bytes - weights,
+            },
+            "weights": {"compulsory": self.compulsory.weights, "non_compulsory": weights},
+        }
 
     def head(self) -> dict[str, Any]:
         """The part of ``plan.json`` that fits on a page."""
@@ -163,8 +181,10 @@ class Plan:
             "recomputed_macs": self.recomputed_macs,
             "reread_weight_bytes": self.reread_weight_bytes,
             "compulsory_bytes": {**self.compulsory._asdict(), "total": sum(self.compulsory)},
+            "traffic_bytes": self.traffic,
             "budget": self.source.budget,
             "scratchpad_bytes": self.scratchpad_bytes,
+            "weight_memory_bytes": self.weight_memory_bytes,
             "baselines": dict(self.baselines),
         }
 
@@ -188,6 +208,9 @@ class Plan:
                 for t in self.tensors
             ],
             "transfers": [t._asdict() for t in self.transfers],
+            "shared_weights": [
+                {**s._asdict(), "operators": list(s.operators)} for s in self.shared_weights
+            ],
         }
 
     def text(self) -> str:
@@ -244,6 +267,11 @@ class Plan:
             ),
             transfers=tuple(Transfer(**t) for t in content["transfers"]),
             baselines=dict(content["baselines"]),
+            shared_weights=tuple(
+                SharedWeights(tuple(s["operators"]), s["bytes"], s["address"])
+                for s in content["shared_weights"]
+            ),
+            weight_memory_bytes=content["weight_memory_bytes"],
         )
 
 
@@ -265,8 +293,9 @@ def make_plan(
             loaded[t.tensor] += t.bytes
     everything = (*graph.tensors, *graph.parts)
     inputs = sum(min(t.bytes, loaded[t.name]) for t in everything)
-    weights = sum(o.weight_bytes for o in graph.operators)
-    reread = sum(o.stage.reread_weight_bytes for o in graph.operators if o.stage)
+    twice = sum(s.bytes * (len(s.operators) - 1) for s in graph.shared)
+    weights = sum(o.weight_bytes for o in graph.operators) - twice
+    reread = reread_weights(graph.operators, graph.shared)
     objective = moved["fetch"] + moved["spill"] + moved["load"] - inputs + reread
     streamed = objective - cost_of(problem, schedule)
     placed = {
@@ -317,7 +346,17 @@ def make_plan(
         ),
         transfers=transfers,
         baselines={name: cost + streamed for name, cost in found.baselines.items()},
+        shared_weights=graph.shared,
+        weight_memory_bytes=graph.weight_memory,
     )
+
+
+def reread_weights(
+    operators: Sequence[Operator] | Sequence[PlannedOperator], shared: Sequence[SharedWeights]
+) -> int:
+    """Bytes that patches of stages load again, and operators whose shared weights do not stay."""
+    patches = sum(o.stage.reread_weight_bytes for o in operators if o.stage)
+    return patches + sum(s.bytes * (len(s.operators) - 1) for s in shared if s.address is None)
 
 
 def _transfers(graph: Graph, moves: Sequence[Move], order: Sequence[int]) -> tuple[Transfer, ...]:

@@ -369,6 +369,7 @@ def _build(graph: Graph, steps: list[_Step], weight_memory: int | None) -> Graph
                     *((space,) if size else ()),
                 ),
                 weight_bytes=segment.weight_bytes,
+                block_bytes=max(o.block_bytes for o in chosen),
                 macs=segment.macs,
                 after=tuple(dict.fromkeys(makers[t] for t in off if t in makers)),
                 stage=stage,

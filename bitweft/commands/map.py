@@ -218,6 +218,8 @@ def _table(mapped: Mapped, plan: Plan) -> Table:
     row("compulsory: inputs loaded", _bytes(compulsory.activations_loaded))
     row("compulsory: outputs stored", _bytes(compulsory.activations_stored))
     row("compulsory: weights", _bytes(compulsory.weights))
+    for kind, part in plan.traffic.items():
+        row(f"non-compulsory: {kind}", _bytes(part["non_compulsory"]))
     table.add_section()
     for baseline, count in plan.baselines.items():
         row(

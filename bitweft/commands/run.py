@@ -51,6 +51,12 @@ def run_command(
             show_default="drawn from the seed",
         ),
     ] = None,
+    batch: Annotated[
+        bool,
+        typer.Option(
+            "--batch", help="Run the images in one program, which keeps weights on chip over them."
+        ),
+    ] = False,
     scratchpad: Annotated[
         str | None,
         typer.Option(
@@ -121,6 +127,7 @@ def run_command(
                 None if inputs is None else _load(inputs, model),
                 scratchpad=scratchpad,
                 method=method.value,
+                batch=batch,
                 seed=seed,
                 calibration=calibration,
                 until=until,
