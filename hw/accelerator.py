@@ -97,6 +97,8 @@ class Accelerator(wiring.Component):
             rows=spec.engine.rows,
             cols=spec.engine.cols,
             tile_rows=spec.engine.tile_rows,
+            kind=spec.engine.kind,
+            depth=spec.engine.depth,
         )
         load, store = LoadUnit(word_bytes=word_bytes), StoreUnit(word_bytes=word_bytes)
         arbiter = ReadArbiter()

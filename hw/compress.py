@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from amaranth import Cat, Const, Signal
 
-__all__ = ["Addend", "Shape", "compress", "shape", "tree_depth"]
+__all__ = ["Addend", "Shape", "compress", "compress_to", "shape", "tree_depth"]
 
 _MOST_LEVELS = 64
 
@@ -57,7 +57,7 @@ class _Row:
 
 @dataclass
 class _Plan:
-    """Levels of adder rows, and the bits (at most two per column) that are left."""
+    """Levels of adder rows, and the bits that are left, at most so many per column."""
 
     rows: list[_Row]
     columns: list[list[_Bit]]
@@ -93,30 +93,48 @@ def compress(
     ValueError
         `addends` is empty, `width` is below 1, or there are too many `carries`.
     """
-    if not addends or width < 1:
-        raise ValueError(f"a compressor must have addends and a width, not {len(addends)}, {width}")
     if len(carries) > max(0, len(addends) - 2):
         raise ValueError(
             f"carries must be at most {max(0, len(addends) - 2)} for {len(addends)} addends, "
             f"not {len(carries)}"
         )
+    total, carry = compress_to(m, [*addends, *map(Addend, carries)], width, words=2)
+    return total, carry
+
+
+def compress_to(m: Any, addends: Sequence[Addend], width: int, *, words: int) -> list[Any]:
+    """As `compress`, but as soon as no column has more than `words` bits: that many words are left.
+
+    Where the sum of the addends is less than ``2**width``, it is exactly the sum of the words, as
+    numbers without a sign: no carry leaves the top. They may then be extended by zeros.
+
+    Raises
+    ------
+    ValueError
+        `addends` is empty, `width` is below 1, or `words` is below 2.
+    """
+    if not addends or width < 1:
+        raise ValueError(f"a compressor must have addends and a width, not {len(addends)}, {width}")
+    if words < 2:
+        raise ValueError(f"a compressor must leave 2 or more words, not {words}")
     # Signals, not expressions: a word that two adders read would otherwise be built twice.
-    words: list[Any] = []
-    inputs = [*addends, *map(Addend, carries)]
-    for addend in inputs:
-        word = Signal(len(addend.value), name=f"addend_{len(words)}")
+    known: list[Any] = []
+    for addend in addends:
+        word = Signal(len(addend.value), name=f"addend_{len(known)}")
         m.d.comb += word.eq(addend.value)
-        words.append(word)
-    plan = _plan(_columns(inputs, width), len(words))
+        known.append(word)
+    plan = _plan(_columns(addends, width), len(known), words)
     for row in plan.rows:
-        x, y, *rest = (_gather(words, bits) for bits in zip(*row.inputs, strict=True))
+        x, y, *rest = (_gather(known, bits) for bits in zip(*row.inputs, strict=True))
         total = Signal(len(row.inputs), name=f"csa_sum_{row.sum}")
         carry = Signal(len(row.inputs), name=f"csa_carry_{row.carry}")
         m.d.comb += total.eq(x ^ y ^ rest[0] if rest else x ^ y)
         m.d.comb += carry.eq((x & y) | (x & rest[0]) | (y & rest[0]) if rest else x & y)
-        words += [total, carry]
-    left = [[column[n] if len(column) > n else None for column in plan.columns] for n in range(2)]
-    return _gather(words, left[0]), _gather(words, left[1])
+        known += [total, carry]
+    return [
+        _gather(known, [column[n] if len(column) > n else None for column in plan.columns])
+        for n in range(words)
+    ]
 
 
 def shape(addends: Sequence[Addend], width: int) -> Shape:
@@ -141,18 +159,18 @@ def _columns(addends: Sequence[Addend], width: int) -> list[list[_Bit]]:
     return columns
 
 
-def _plan(columns: list[list[_Bit]], words: int) -> _Plan:
-    """The plan of the fewest levels."""
+def _plan(columns: list[list[_Bit]], words: int, height: int = 2) -> _Plan:
+    """The plan of the fewest levels that leaves no more than `height` bits in a column."""
     for levels in range(_MOST_LEVELS):
-        plan = _planned(columns, words, levels)
+        plan = _planned(columns, words, levels, height)
         if plan is not None:
             return plan
     raise AssertionError("every tree has fewer levels")
 
 
-def _planned(columns: list[list[_Bit]], words: int, levels: int) -> _Plan | None:
+def _planned(columns: list[list[_Bit]], words: int, levels: int, height: int) -> _Plan | None:
     """A plan of that many levels; None if there is none."""
-    most = [2]  # bits per column that n more levels can reduce to two
+    most = [height]  # bits per column that n more levels can reduce to that
     while len(most) < levels:
         most.append(most[-1] * 3 // 2)
     rows: list[_Row] = []
@@ -163,7 +181,7 @@ def _planned(columns: list[list[_Bit]], words: int, levels: int) -> _Plan | None
         columns, added = reached
         rows += added
     late = any(bit.arrival > levels for column in columns for bit in column)
-    too_high = any(len(column) > 2 for column in columns)
+    too_high = any(len(column) > height for column in columns)
     return None if late or too_high else _Plan(rows, columns)
 
 

@@ -15,6 +15,7 @@ from hw.accelerator import Accelerator
 from hw.emit import to_verilog
 from hw.engine.catalogue import AnyEngine, create_array
 from hw.engine.digit_array import DigitArray
+from hw.engine.matrix import MatrixArray
 from hw.engine.weight_stationary import WeightStationaryArray
 from hw.software import software_values
 from hw.spec import Spec
@@ -57,7 +58,9 @@ def create_engine(spec: Spec) -> AnyEngine | WeightStationaryArray:
         return WeightStationaryArray(
             spec.pe, rows=engine.rows, cols=engine.cols, tile_rows=engine.tile_rows
         )
-    return create_array(spec.pe, rows=engine.rows, cols=engine.cols)
+    return create_array(
+        spec.pe, rows=engine.rows, cols=engine.cols, kind=engine.kind, depth=engine.depth
+    )
 
 
 def generate(spec: Spec, top: Top = "accelerator") -> dict[str, str]:
@@ -76,17 +79,18 @@ def _engine(spec: Spec) -> dict[str, str]:
     values = {
         **_common(spec),
         "summary": (
-            f"{engine.rows} x {engine.cols} {spec.engine.dataflow} {spec.engine.kind} array "
+            f"{_size(spec)} {spec.engine.dataflow} {spec.engine.kind} array "
             f"of {pe.kind} PEs, {pe.activation} by {pe.weight}, {pe.accumulator_bits}-bit results"
         ),
         "constraints": None,
         "activation": str(pe.activation),
         "weight": str(pe.weight),
-        "a_bits": pe.activation.bits * pe.k_granularity,
-        "b_bits": pe.weight.bits * pe.k_granularity,
+        "a_bits": pe.activation.bits * engine.elements,
+        "b_bits": pe.weight.bits * engine.elements,
         "c_bits": pe.accumulator_bits,
-        "elements": pe.k_granularity,
+        "elements": engine.elements,
         # Of a digit engine it depends on the operands.
+        "first_waits": isinstance(engine, MatrixArray),
         "latency": None if isinstance(engine, DigitArray) else engine.latency,
     }
     example = "engine.v.jinja"
@@ -115,7 +119,7 @@ def _accelerator(spec: Spec) -> dict[str, str]:
         **_common(spec),
         **software_values(spec),
         "summary": (
-            f"Tensor accelerator, {spec.engine.rows} x {spec.engine.cols} {spec.engine.dataflow} "
+            f"Tensor accelerator, {_size(spec)} {spec.engine.dataflow} "
             f"{spec.engine.kind} array of {spec.pe.kind} PEs"
         ),
         "constraints": f"{module}.sdc",
@@ -143,6 +147,12 @@ TOPS: dict[Top, Callable[[Spec], dict[str, str]]] = {
     "engine": _engine,
 }
 """What makes the files of each top."""
+
+
+def _size(spec: Spec) -> str:
+    engine = spec.engine
+    sides = [engine.rows, engine.cols, *([engine.depth] if engine.depth else [])]
+    return " x ".join(map(str, sides))
 
 
 def _common(spec: Spec) -> dict[str, Any]:

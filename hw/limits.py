@@ -28,6 +28,11 @@ def accelerator_conflict(spec: Spec) -> str | None:
             return f"{field} must be int8, not {operand}: change it"
     if pe.kind not in _PES:
         return f"pe.kind must be {' or '.join(_PES)}, not {pe.kind}: change it"
+    if cols % spec.element.k_granularity:
+        return (
+            f"engine.depth must divide engine.cols, since a word of {cols} channels is fed in whole "
+            f"beats, not {spec.engine.depth}: change it"
+        )
     if pe.accumulator_bits != 32:
         return f"pe.accumulator_bits must be 32, not {pe.accumulator_bits}: change it"
     # One-byte words would need instruction bursts of 512 beats; AXI4 allows 256.

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from hw.engine.catalogue import (
     Dataflow,
     EngineKind,
+    array_element,
     dataflow_conflict,
     engine_conflict,
     engine_kind_of,
@@ -59,12 +60,15 @@ class Engine(_Section):
     Attributes
     ----------
     kind : str
-        ``systolic``, or ``columns`` for PEs that work off single digits.
+        ``systolic``, ``matrix``, ``cube``, ``tree``, or ``columns`` for PEs that work off single
+        digits.
     dataflow : str
         ``output-stationary``, or ``weight-stationary`` on a systolic array.
     rows, cols : int
         PEs per column (output rows M of a tile, or elements of K where weights stand still) and per
         row (output columns N of a tile).
+    depth : int, optional
+        Multipliers along K in each cell of a cube or tree; only there.
     tile_rows : int
         Output rows M of a tile where weights stand still: entries of the memory of partial sums, 64
         by default. `rows` or more keep the array busy.
@@ -76,6 +80,7 @@ class Engine(_Section):
     dataflow: Dataflow = "output-stationary"
     rows: int = Field(ge=1, le=128)
     cols: int = Field(ge=1, le=128)
+    depth: int | None = Field(default=None, ge=1, le=64)
     tile_rows: int | None = Field(default=None, ge=1, le=4096)
     max_k: int = Field(default=32768, ge=1, le=1 << 24)
 
@@ -155,10 +160,10 @@ class Spec(_Section):
 
     @model_validator(mode="after")
     def _engine_runs_pe(self) -> Spec:
-        if conflict := engine_conflict(self.engine.kind, self.pe):
+        if conflict := engine_conflict(self.engine.kind, self.pe, self.engine.depth):
             field, _, requirement = conflict.partition(" ")
             raise _conflict(field, requirement)
-        if conflict := dataflow_conflict(self.engine.dataflow, self.pe):
+        if conflict := dataflow_conflict(self.engine.dataflow, self.engine.kind, self.pe):
             raise _conflict("engine.dataflow", conflict)
         return self
 
@@ -200,17 +205,22 @@ class Spec(_Section):
             )
         return self
 
+    @cached_property
+    def element(self) -> ProcessingElement:
+        """What the engine is an array of: the PE, or a cell of several of its multipliers."""
+        return array_element(self.pe, self.engine.kind, self.engine.depth)
+
     @property
     def macs_per_cycle(self) -> int:
         """MACs of the array in a cycle in which a beat of operands enters."""
-        return self.engine.rows * self.engine.cols * self.pe.k_granularity
+        return self.engine.rows * self.engine.cols * self.element.k_granularity
 
     def with_pe(self, pe: ProcessingElement) -> Spec:
         """The same with another PE, on the engine that is made for it where its own is not."""
         engine = self.engine
-        if engine_conflict(engine.kind, pe):
-            engine = engine.model_copy(update={"kind": engine_kind_of(pe)})
-        if dataflow_conflict(engine.dataflow, pe):
+        if engine_conflict(engine.kind, pe, engine.depth):
+            engine = engine.model_copy(update={"kind": engine_kind_of(pe), "depth": None})
+        if dataflow_conflict(engine.dataflow, engine.kind, pe):
             update = {"dataflow": "output-stationary", "tile_rows": None}
             engine = engine.model_copy(update=update)
         return self.model_copy(update={"engine": engine, "pe": pe})

@@ -13,14 +13,14 @@ from pydantic import TypeAdapter
 
 from hw.accelerator import Accelerator
 from hw.emit import to_verilog
-from hw.engine.catalogue import create_array
+from hw.engine.catalogue import EngineKind, create_array
 from hw.engine.weight_stationary import WeightStationaryArray
 from hw.operand import Operand
 from hw.pe.base import ProcessingElement
 from hw.pe.carry_save import CarrySave
-from hw.pe.fast_inner import FreePipeline
+from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
-from hw.pe.sparse_digit import Opt4c, Opt4e
+from hw.pe.sparse_digit import Opt2, Opt4c, Opt4e
 from hw.registry import AnyPE
 from hw.spec import Spec, load_spec
 
@@ -44,6 +44,8 @@ class Bench:
         Arguments of the simulation, for faults that Verilog selects with ``$value$plusargs``.
     spec : Spec, optional
         The device is the accelerator of this spec, not just the array.
+    kind, depth : optional
+        Of the array, as `hw.engine.catalogue.create_array` takes them.
     tile_rows : int, optional
         Weights stand still in the array, and a tile has this many rows.
     """
@@ -56,6 +58,8 @@ class Bench:
     patch: tuple[str, ...] | None = None
     spec: Spec | None = None
     plusargs: tuple[str, ...] = ()
+    kind: EngineKind | None = None
+    depth: int | None = None
     tile_rows: int | None = None
 
     @classmethod
@@ -85,7 +89,9 @@ class Bench:
                 self.pe, rows=self.rows, cols=self.cols, tile_rows=self.tile_rows
             )
         elif self.spec is None:
-            device = create_array(self.pe, rows=self.rows, cols=self.cols)
+            device = create_array(
+                self.pe, rows=self.rows, cols=self.cols, kind=self.kind, depth=self.depth
+            )
         else:
             device = Accelerator(self.spec)
         text = to_verilog(device, "top")
@@ -174,5 +180,9 @@ def suite() -> list[Bench]:
             2,
             3,
         ),
+        Bench("matrix[opt1-4x3]", CarrySave(), 4, 3, kind="matrix"),
+        Bench("matrix[fip-2x3-uint8-int8]", FastInner(activation=u8), 2, 3, kind="matrix"),
+        Bench("tree[opt2-3x3x4]", Opt2(products=4), 3, 3, kind="tree", depth=4),
+        Bench("cube[opt1-3x2x4]", CarrySave(), 3, 2, kind="cube", depth=4),
         Bench.of(load_spec("tiny")),
     ]

@@ -1,4 +1,4 @@
-"""Testbench of an array: values against NumPy, every transfer against the timing model.
+"""Testbench of any array with one stream of operands: values against NumPy, every transfer against the timing model.
 
 Test plan (each test compares all values, the `last` flag of every beat, and the cycle of every
 transfer on both streams):
@@ -25,6 +25,7 @@ import cocotb
 import numpy as np
 import numpy.typing as npt
 
+from hw.engine.catalogue import array_element, engine_kind_of
 from sim.reference import gemm
 from sim.streams import Stalls, pack_fields, unpack_field
 from sim.tiles import GemmTiles, grouped_steps
@@ -41,6 +42,11 @@ class ArrayBench:
     def __init__(self, dut: Any) -> None:
         bench = Bench.from_json(os.environ["BITWEFT_BENCH"])
         self.pe, self.rows, self.cols = bench.pe, bench.rows, bench.cols
+        self.kind, self.depth = bench.kind, bench.depth
+        # Elements of K in an operand beat.
+        self.step = array_element(
+            bench.pe, bench.kind or engine_kind_of(bench.pe), bench.depth
+        ).k_granularity
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         self.streams = StreamBench(dut)
 
@@ -50,7 +56,7 @@ class ArrayBench:
 
     def beats(self, lengths: Sequence[int]) -> int:
         """Operand beats of tiles of the given K."""
-        return sum(map(self.pe.steps, lengths))
+        return sum(-(-k // self.step) for k in lengths)
 
     def random_stalls(self, beats: int) -> Stalls:
         return Stalls.random(
@@ -76,6 +82,8 @@ class ArrayBench:
             lengths,
             rows=self.rows,
             cols=self.cols,
+            kind=self.kind,
+            depth=self.depth,
             gaps=stalls.gaps,
             ready=stalls.ready,
         )
@@ -125,7 +133,7 @@ class ArrayBench:
     ) -> list[int]:
         """Operand beats as payload words."""
         words = []
-        step = self.pe.k_granularity
+        step = self.step
         bits = step * (self.rows * self.pe.activation.bits + self.cols * self.pe.weight.bits) + 1
         for a, b in tiles:
             left, _ = grouped_steps(a.T, [len(b)], step)

@@ -10,7 +10,7 @@ from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.compress import Addend, compress, shape, tree_depth
+from hw.compress import Addend, compress, compress_to, shape, tree_depth
 from tests.support import refuses
 
 
@@ -42,6 +42,34 @@ def test_pair_has_the_sum_of_the_addends(data: Any) -> None:
     simulator = Simulator(m)
     simulator.add_testbench(check)
     simulator.run()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_words_that_are_wide_enough_have_the_sum_itself(data: Any) -> None:
+    widths = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=12))
+    left = data.draw(st.integers(2, 6))
+    values = [data.draw(st.integers(0, 2**w - 1)) for w in widths]
+    width = sum(2**w - 1 for w in widths).bit_length()
+    m = Module()
+    words = compress_to(m, [Addend(Const(v, w)) for v, w in zip(values, widths, strict=True)],
+                        width, words=left)  # fmt: skip
+    assert [len(word) for word in words] == [width] * left
+    total = Signal(width + 4)
+    m.d.comb += total.eq(sum(words[1:], words[0]))
+
+    async def check(ctx: Any) -> None:
+        # Not only modulo 2**width: no carry has left the top.
+        assert ctx.get(total) == sum(values)
+
+    simulator = Simulator(m)
+    simulator.add_testbench(check)
+    simulator.run()
+
+
+def test_refuses_to_leave_one_word() -> None:
+    message = r"^a compressor must leave 2 or more words, not 1$"
+    refuses(lambda: compress_to(Module(), [Addend(Const(0, 4))], 4, words=1), message)
 
 
 @pytest.mark.parametrize(("inputs", "levels"), [(1, 0), (2, 0), (3, 1), (4, 2), (6, 3), (7, 4)])

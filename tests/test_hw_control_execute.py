@@ -11,7 +11,7 @@ from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
 
 from hw.control.execute import ExecuteUnit
-from hw.engine.catalogue import Dataflow
+from hw.engine.catalogue import Dataflow, EngineKind
 from hw.isa import Compute, Path, encode
 from hw.memory.ram import Ram
 from hw.memory.scratchpad import READ_LATENCY, ScratchpadMemory
@@ -31,15 +31,23 @@ from tests.random_computes import (
 )
 
 SIZES = [(4, 4), (1, 4), (2, 2), (1, 2), (3, 2), (6, 4), (5, 2)]
-CASES: list[tuple[int, int, ProcessingElement]] = [
-    *((*size, Mac()) for size in SIZES),
-    *((*size, CarrySave()) for size in [(4, 4), (5, 2)]),
-    *((*size, FreePipeline()) for size in [(2, 4), (5, 2), (3, 8)]),
-    (2, 4, FastInner()),
-    (2, 4, Opt4c(segment=16)),
-    (3, 2, Opt4c(segment=8, recoding="booth", cells_per_adder=1)),
-    (4, 4, Opt4e(segment=32)),
-    (1, 8, Opt2(segment=32)),
+CASES: list[tuple[int, int, ProcessingElement, EngineKind, int | None]] = [
+    *((*size, Mac(), "systolic", None) for size in SIZES),
+    *((*size, CarrySave(), "systolic", None) for size in [(4, 4), (5, 2)]),
+    *((*size, FreePipeline(), "systolic", None) for size in [(2, 4), (5, 2), (3, 8)]),
+    (2, 4, FastInner(), "systolic", None),
+    (2, 4, Opt4c(segment=16), "columns", None),
+    (3, 2, Opt4c(segment=8, recoding="booth", cells_per_adder=1), "columns", None),
+    (4, 4, Opt4e(segment=32), "columns", None),
+    (1, 8, Opt2(segment=32), "columns", None),
+    *((*size, Mac(), "matrix", None) for size in [(1, 2), (2, 2), (3, 2), (4, 4)]),
+    (5, 2, CarrySave(), "matrix", None),
+    (2, 4, FastInner(), "matrix", None),
+    (4, 4, Mac(), "tree", 4),
+    (3, 4, CarrySave(), "tree", 2),
+    (2, 8, Opt2(products=4), "tree", 4),
+    (1, 4, Mac(), "cube", 2),
+    (4, 4, CarrySave(), "cube", 4),
 ]
 
 
@@ -50,11 +58,21 @@ STATIONARY = [
 ]
 
 
-def spec_of(pe: ProcessingElement, rows: int, cols: int, tile_rows: int | None = None) -> Spec:
+def spec_of(
+    pe: ProcessingElement,
+    rows: int,
+    cols: int,
+    kind: EngineKind = "systolic",
+    *,
+    depth: int | None = None,
+    tile_rows: int | None = None,
+) -> Spec:
     dataflow: Dataflow = "output-stationary" if tile_rows is None else "weight-stationary"
     return Spec.model_construct(
         name="test",
-        engine=Engine(rows=rows, cols=cols, dataflow=dataflow, tile_rows=tile_rows),
+        engine=Engine(
+            kind=kind, rows=rows, cols=cols, depth=depth, dataflow=dataflow, tile_rows=tile_rows
+        ),
         pe=pe,
         scratchpad=Scratchpad(bytes=SCRATCHPAD_WORDS * cols, banks=1),
         weight_buffer=WeightBuffer(bytes=WEIGHT_WORDS * cols),
@@ -65,11 +83,18 @@ def spec_of(pe: ProcessingElement, rows: int, cols: int, tile_rows: int | None =
 class Bench:
     """An execute unit with its two memories; the testbench fills them through their write ports."""
 
-    def __init__(
-        self, pe: ProcessingElement, rows: int, cols: int, tile_rows: int | None = None
-    ) -> None:
+    def __init__(self, spec: Spec) -> None:
         self.module = m = Module()
-        self.unit = unit = ExecuteUnit(pe, rows=rows, cols=cols, tile_rows=tile_rows)
+        engine = spec.engine
+        cols = engine.cols
+        self.unit = unit = ExecuteUnit(
+            spec.pe,
+            rows=engine.rows,
+            cols=cols,
+            kind=engine.kind,
+            depth=engine.depth,
+            tile_rows=engine.tile_rows,
+        )
         self.pad = pad = ScratchpadMemory(depth=SCRATCHPAD_WORDS, banks=1, lanes=cols)
         self.weights = weights = Ram(depth=WEIGHT_WORDS, lanes=cols, wide=unit.elements)
         m.submodules += [unit, pad, weights]
@@ -157,11 +182,13 @@ def _simulate(bench: Bench, testbench: Any) -> None:
     simulator.run()
 
 
-@pytest.mark.parametrize(("rows", "cols", "pe"), CASES, ids=lambda v: getattr(v, "kind", v))
+@pytest.mark.parametrize(
+    ("rows", "cols", "pe", "kind", "depth"), CASES, ids=lambda v: getattr(v, "kind", v)
+)
 def test_results_and_cycles_of_random_instructions(
-    rows: int, cols: int, pe: ProcessingElement
+    rows: int, cols: int, pe: ProcessingElement, kind: EngineKind, depth: int | None
 ) -> None:
-    _run_apart(pe, rows, cols)
+    _run_apart(spec_of(pe, rows, cols, kind, depth=depth))
 
 
 @pytest.mark.parametrize(
@@ -170,13 +197,14 @@ def test_results_and_cycles_of_random_instructions(
 def test_results_and_cycles_where_weights_stand_still(
     size: int, pe: ProcessingElement, tile_rows: int
 ) -> None:
-    _run_apart(pe, size, size, tile_rows)
+    _run_apart(spec_of(pe, size, size, tile_rows=tile_rows))
 
 
-def _run_apart(pe: ProcessingElement, rows: int, cols: int, tile_rows: int | None = None) -> None:
+def _run_apart(spec: Spec) -> None:
     """Runs random instructions, each when the one before has ended, and compares."""
+    rows, cols = spec.engine.rows, spec.engine.cols
     machine, program, _ = _case(rows, cols)
-    bench = Bench(pe, rows, cols, tile_rows)
+    bench = Bench(spec)
     cycles: list[int] = []
     timings: list[ComputeTiming] = []
 
@@ -185,7 +213,7 @@ def _run_apart(pe: ProcessingElement, rows: int, cols: int, tile_rows: int | Non
         await bench.store(ctx, 0b10, machine.weights)
         unit = bench.unit
         for compute in program:
-            timings.append(_step(machine, compute, spec_of(pe, rows, cols, tile_rows)))
+            timings.append(_step(machine, compute, spec))
             ctx.set(bench.filling, 0)
             await _offer(ctx, unit, compute)
             count = 0
@@ -205,26 +233,33 @@ def _run_apart(pe: ProcessingElement, rows: int, cols: int, tile_rows: int | Non
 
 
 @pytest.mark.parametrize(
-    ("rows", "cols", "pe", "tile_rows"),
+    ("rows", "cols", "pe", "kind", "tile_rows"),
     [
-        (4, 4, Mac(), None),
-        (2, 2, Mac(), None),
-        (6, 4, Mac(), None),
-        (3, 4, Opt4c(segment=8), None),
-        (2, 2, Mac(), 1),
-        (4, 4, CarrySave(), 9),
+        (4, 4, Mac(), "systolic", None),
+        (2, 2, Mac(), "systolic", None),
+        (6, 4, Mac(), "systolic", None),
+        (3, 4, Opt4c(segment=8), "columns", None),
+        (6, 4, Mac(), "matrix", None),
+        (2, 2, Mac(), "systolic", 1),
+        (4, 4, CarrySave(), "systolic", 9),
     ],
     ids=lambda v: getattr(v, "kind", v),
 )
 @pytest.mark.parametrize("longest", [0, 60])
 def test_instructions_one_after_another(
-    rows: int, cols: int, pe: ProcessingElement, tile_rows: int | None, longest: int
+    rows: int,
+    cols: int,
+    pe: ProcessingElement,
+    kind: EngineKind,
+    tile_rows: int | None,
+    longest: int,
 ) -> None:
     machine, program, rng = _case(rows, cols)
     # Not in order of the paths only, so that each follows each.
     program = [program[n] for n in rng.integers(0, len(program), 14)]
     pauses = rng.integers(0, longest + 1, len(program)).tolist()
-    bench = Bench(pe, rows, cols, tile_rows)
+    spec = spec_of(pe, rows, cols, kind, tile_rows=tile_rows)
+    bench = Bench(spec)
     offered: list[int] = []
     accepted: list[int] = []
     finished: list[int] = []
@@ -252,9 +287,7 @@ def test_instructions_one_after_another(
                 pause = pauses[len(accepted)] if len(accepted) < len(program) else 0
             cycle += 1
             assert cycle < 40_000
-        timings.extend(
-            _step(machine, compute, spec_of(pe, rows, cols, tile_rows)) for compute in program
-        )
+        timings.extend(_step(machine, compute, spec) for compute in program)
         assert await bench.contents(ctx, cols) == machine.scratchpad.tolist()
 
     _simulate(bench, run)

@@ -140,6 +140,34 @@ def test_a_weight_stationary_engine_passes_lint_and_its_example_describes_its_st
     lint("bitweft_test_ws", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("engine", "pe", "size", "pace"),
+    [
+        ('kind = "matrix"', 'kind = "opt1"', "2 x 2", "4 MACs, per cycle; a tile of s steps takes s + 1"),
+        ('kind = "matrix"', 'kind = "fip"', "2 x 2", "8 MACs, per cycle; a tile of s steps takes s + 1"),
+        ('kind = "tree", depth = 4', 'kind = "mac"', "2 x 2 x 4", "16 MACs, per cycle; a tile of s"),
+        ('kind = "tree", depth = 3', 'kind = "opt1"', "2 x 2 x 3", "12 MACs, per cycle; a tile of s"),
+        ('kind = "tree", depth = 4', 'kind = "opt2", products = 4', "2 x 2 x 4", "16 MACs, per cy"),
+        ('kind = "cube", depth = 2', 'kind = "mac"', "2 x 2 x 2", "8 MACs, per cycle; a tile of s s"),
+        ('kind = "cube", depth = 2', 'kind = "opt1"', "2 x 2 x 2", "takes max(s, 2) cycles"),
+    ],
+)  # fmt: skip
+def test_other_engines_and_their_examples_pass_lint(
+    engine: str, pe: str, size: str, pace: str, tmp_path: Path
+) -> None:
+    text = SMALLEST.replace("rows = 2", f"{engine}, rows = 2").replace('kind = "KIND"', pe)
+    spec = parse_spec(text, "other", "test")
+    files = generate(spec, "engine")
+    write(files, tmp_path)
+    assert Spec.model_validate_json(files["bitweft_other.json"]) == spec
+    assert size in files["bitweft_other_example.v"]
+    assert pace in files["bitweft_other_example.v"]
+    style = [f"-Wno-{warning}" for warning in STYLE_WARNINGS]
+    sources = ["bitweft_other.v", "bitweft_other_example.v"]
+    module = "bitweft_other_example"
+    run(["verilator", "--lint-only", "-Wall", *style, "--top-module", module, *sources], tmp_path)
+
+
 def test_lint_can_fail(tmp_path: Path) -> None:
     files = generate(small("mac"), "engine")
     broken = files["bitweft_test_mac.v"].replace(".enable(", ".enabel(", 1)

@@ -84,7 +84,7 @@ ERRORS = [
         "rows",
         "rosw",
         ("engine.rosw must be removed or spelt right: there is no such field; "
-        "known are kind, dataflow, rows, cols, tile_rows, max_k."),
+        "known are kind, dataflow, rows, cols, depth, tile_rows, max_k."),
     ),
     ('kind = "mac"', 'kind = "opt9"', "pe.kind must be one of ffip, fip, mac, opt1, opt2, opt3, opt4c, opt4e, not 'opt9'."),
     ('kind = "mac"\n', "", "pe.kind must be given: one of ffip, fip, mac, opt1, opt2, opt3, opt4c, opt4e."),
@@ -139,8 +139,8 @@ ERRORS = [
     (
         'kind = "systolic"',
         'kind = "columns"',
-        ("engine.kind must be systolic for mac, not columns: its PEs take whole operands, and "
-        "columns issue single digits."),
+        ("engine.kind must be systolic or matrix or cube or tree for mac, not columns: its PEs "
+        "take whole operands, and columns issue single digits."),
     ),
     ("= 128", "= 96", "memory.bus_bits must be a power of two, not 96."),
     (

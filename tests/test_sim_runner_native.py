@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hw.engine.catalogue import EngineKind
 from hw.pe.base import ProcessingElement
 from hw.pe.carry_save import CarrySave
 from hw.pe.mac import Mac
@@ -13,26 +14,42 @@ from sim.runner.library import SimulationError
 from sim.runner.native import NativeEngine
 from sim.streams import Stalls
 from sim.tiles import GemmTiles
+from sim.timing.engine import array_timing
 from sim.timing.systolic import SystolicTiming
 
 CASES = 200
 
 
-@pytest.mark.parametrize("pe", [Mac(), CarrySave(), CarrySave(sign_extension=True)], ids=repr)
-def test_random_gemms_and_stalls(pe: ProcessingElement) -> None:
-    rows, cols = 4, 5
-    engine, timing = NativeEngine(pe, rows=rows, cols=cols), SystolicTiming.of(pe, rows, cols)
+@pytest.mark.parametrize(
+    ("kind", "depth", "pe"),
+    [
+        ("systolic", None, Mac()),
+        ("systolic", None, CarrySave()),
+        ("systolic", None, CarrySave(sign_extension=True)),
+        ("tree", 4, Mac()),
+        ("tree", 8, CarrySave()),
+    ],
+    ids=str,
+)
+def test_random_gemms_and_stalls(
+    kind: EngineKind, depth: int | None, pe: ProcessingElement
+) -> None:
+    rows, cols = (4, 5) if depth is None else (3, 2)
+    engine = NativeEngine(pe, rows=rows, cols=cols, kind=kind, depth=depth)
+    timing = array_timing(pe, rows=rows, cols=cols, kind=kind, depth=depth)
+    assert isinstance(timing, SystolicTiming)
     rng = np.random.default_rng(20)
     for case in range(CASES):
         m, n, k = (int(rng.integers(1, limit)) for limit in (14, 14, 70))
         a, b = rng.integers(-128, 128, (m, k)), rng.integers(-128, 128, (k, n))
         tiles = GemmTiles(m, n, k, rows, cols)
         beats_a, beats_b = tiles.operands(a, b)
+        beats = tiles.count * timing.beats(k)
         idle, blocked = (float(x) for x in rng.uniform(0, 0.9, 2))
         stalls = (
-            Stalls.random(len(beats_a), seed=case, idle=idle, blocked=blocked)
+            Stalls.random(beats, seed=case, idle=idle, blocked=blocked)
             if case % 5
-            else Stalls.none(len(beats_a))
+            else Stalls.none(beats)
         )
         expected = timing.trace([k] * tiles.count, stalls.gaps, stalls.ready)
         run = engine.run(beats_a, beats_b, [k] * tiles.count, stalls, limit=expected.total + 9)

@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 
 from hw.pe.carry_save import CarrySave
 from hw.pe.mac import Mac
-from sim.timing.systolic import SystolicTiming
+from sim.timing.systolic import MatrixTiming, SystolicTiming
 
-TIMINGS = st.builds(SystolicTiming, st.integers(1, 6), st.integers(1, 6), st.integers(4, 12))
+TIMINGS = st.one_of(
+    [
+        st.builds(timing, st.integers(1, 6), st.integers(1, 6), st.integers(4, 12))
+        for timing in (SystolicTiming, MatrixTiming)
+    ]
+)
 TILES = st.lists(st.integers(1, 12), min_size=1, max_size=6)
 
 
@@ -33,6 +38,13 @@ def test_gemm_cycles(
     pe: Mac | CarrySave, size: tuple[int, int], gemm: tuple[int, int, int], cycles: int
 ) -> None:
     assert SystolicTiming.of(pe, *size).gemm_cycles(*gemm) == cycles
+
+
+def test_a_matrix_drains_before_the_next_tile() -> None:
+    # One tile: border 1 + PE 1 + multiplexer 1 + queue 1 = 4 cycles to the first of two results.
+    assert MatrixTiming.of(Mac(), 2, 2).gemm_cycles(2, 2, 4) == 3 + 4 + 2
+    # Four tiles of K = 4 on two rows: one every five cycles.
+    assert MatrixTiming.of(Mac(), 2, 2).gemm_cycles(4, 4, 4) == 3 * 5 + 3 + 4 + 2
 
 
 @given(TIMINGS, st.integers(1, 30), st.integers(1, 30), st.integers(1, 20))

@@ -15,10 +15,9 @@ from hw.errors import InputError
 from hw.files import staged_directory, write_text
 from hw.generate import TOPS, Top, generate, module_name
 from hw.limits import accelerator_conflict
-from hw.pe.base import CellElement
 from hw.spec import load_spec
-from sim.timing.systolic import SystolicTiming
-from sim.timing.weight_stationary import WeightStationaryTiming
+from sim.timing.digit_array import DigitTiming
+from sim.timing.engine import spec_timing
 
 
 def generate_command(
@@ -49,14 +48,10 @@ def generate_command(
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
     engine = parameters.engine
-    pe = parameters.pe
-    latency = None
-    if engine.tile_rows is not None:
-        latency = WeightStationaryTiming.of(pe, engine.rows, engine.cols).latency
-    elif isinstance(pe, CellElement):
-        latency = SystolicTiming.of(pe, engine.rows, engine.cols).latency
+    timing = spec_timing(parameters)
     # Digit engines take as many cycles as their operands have nonzero digits.
-    macs = engine.rows * engine.cols * pe.k_granularity if latency else None
+    latency = None if isinstance(timing, DigitTiming) else timing.latency
+    macs = parameters.macs_per_cycle if latency else None
     summary = {
         "module": module_name(parameters),
         "top": chosen,
@@ -67,7 +62,11 @@ def generate_command(
     }
     if json_file is not None:
         write_text(json_file, json.dumps(summary, indent=2) + "\n")
-    pace = f"{macs} MACs per cycle" if macs else f"{engine.rows} x {engine.cols} {pe.kind} PEs"
+    pace = (
+        f"{macs} MACs per cycle"
+        if macs
+        else f"{engine.rows} x {engine.cols} {parameters.pe.kind} PEs"
+    )
     table = Table(title=f"{module_name(parameters)}: {pace}")
     table.add_column("file")
     table.add_column("bytes", justify="right")

@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.control.address import AddressGenerator
-from hw.engine.catalogue import AnyEngine, create_array
+from hw.engine.catalogue import AnyEngine, EngineKind, create_array
 from hw.engine.feeder import Feeder
 from hw.engine.vector import VectorUnit
 from hw.engine.weight_feeder import WeightFeeder
@@ -43,6 +43,8 @@ class ExecuteUnit(wiring.Component):
     pe : ProcessingElement
     rows, cols : int
         Size of the array; a word holds one byte per column.
+    kind, depth
+        Of the engine, as `hw.engine.catalogue.create_array` takes them.
     tile_rows : int, optional
         Weights stand still, and a tile has up to this many pixels; otherwise `rows`.
 
@@ -60,11 +62,18 @@ class ExecuteUnit(wiring.Component):
     """
 
     def __init__(
-        self, pe: ProcessingElement, *, rows: int, cols: int, tile_rows: int | None = None
+        self,
+        pe: ProcessingElement,
+        *,
+        rows: int,
+        cols: int,
+        kind: EngineKind | None = None,
+        depth: int | None = None,
+        tile_rows: int | None = None,
     ) -> None:
         self._engine: AnyEngine | WeightStationaryArray
         if tile_rows is None:
-            self._engine = create_array(pe, rows=rows, cols=cols)
+            self._engine = create_array(pe, rows=rows, cols=cols, kind=kind, depth=depth)
         else:
             self._engine = WeightStationaryArray(pe, rows=rows, cols=cols, tile_rows=tile_rows)
         super().__init__(
@@ -76,7 +85,7 @@ class ExecuteUnit(wiring.Component):
                 "write": Out(write_port(cols)),
                 "weight_enable": Out(1),
                 "weight_address": Out(WEIGHT_ADDRESS_BITS),
-                "weight_data": In(8 * cols * pe.k_granularity),
+                "weight_data": In(8 * cols * self._engine.pe.k_granularity),
             }
         )
 

@@ -1,5 +1,8 @@
 """The output-stationary systolic array.
 
+With chains of multipliers as cells this is the three-dimensional cube: elements of a step that are
+further down a chain are skewed by further cycles.
+
 Operands enter on the west (activations) and north (weights) border, are skewed there, and move one
 cell per cycle. Cell (i, j) sees step k of a tile i + j cycles after cell (0, 0) does. A tag that
 says *valid*, *first* and *last* travels east with the activations, so the cell itself knows where a
@@ -14,25 +17,21 @@ runs: no cell has a second register to hold or shift its result.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import or_
 from typing import Any
 
-from amaranth import Cat, Module, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth import Module, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.delay import Delay
 from hw.emit import place
 from hw.engine.beats import operand_beat, result_beat
 from hw.engine.border import BorderSums
+from hw.engine.epilogue import TAG, ColumnEpilogue, bias_correction
 from hw.pe.base import CellElement
 from hw.queue import TwoEntryQueue
 
-__all__ = ["ColumnEpilogue", "SystolicArray", "SystolicCell"]
-
-TAG = data.StructLayout({"valid": 1, "first": 1, "last": 1})
-"""Travels with the activations: `first` and `last` are set only together with `valid`."""
+__all__ = ["SystolicArray", "SystolicCell"]
 
 
 class SystolicCell(wiring.Component):
@@ -100,95 +99,6 @@ class SystolicCell(wiring.Component):
             m.d.comb += self.a_east.eq(a)
             with m.If(self.enable):
                 m.d.sync += a.eq(self.a)
-        return m
-
-
-class ColumnEpilogue(wiring.Component):
-    """Takes the finished accumulators of one column, one per cycle, and resolves them.
-
-    Latency ``1 + pe.resolve_latency`` cycles, throughput one result per cycle.
-
-    Members
-    -------
-    enable : In(1)
-        Clock enable of every register.
-    done : In(rows)
-        Bit i: the accumulator of row i is finished; at most one bit is set.
-    accumulator : In(ArrayLayout(pe.accumulator, rows))
-    correction, correction_east : In(W), Out(W)
-        Minus the sum of the tile's step biases; taken when row 0 is done, passed on a cycle later.
-        Present only where the PE has a step bias that the rows' part does not hold already.
-    row, row_east : In(W), Out(W)
-        Minus the row's part of a result, two cycles after `done`; passed on a cycle later.
-    column : In(W)
-        Minus the column's part, two cycles after row 0 is done.
-    valid : Out(1)
-    value : Out(W)
-    """
-
-    def __init__(self, pe: CellElement, *, rows: int) -> None:
-        self._pe = pe
-        self._rows = rows
-        ports = {
-            "enable": In(1),
-            "done": In(rows),
-            "accumulator": In(data.ArrayLayout(pe.accumulator, rows)),
-            "valid": Out(1),
-            "value": Out(pe.accumulator_bits),
-        }
-        names = []
-        if pe.correction:
-            names = [("row", "row_east")]
-            ports |= {"column": In(pe.accumulator_bits)} if pe.corrects_columns else {}
-        elif pe.step_bias:
-            names = [("correction", "correction_east")]
-        for name, name_east in names:
-            ports |= {name: In(pe.accumulator_bits), name_east: Out(pe.accumulator_bits)}
-        super().__init__(ports)
-
-    @property
-    def pe(self) -> CellElement:
-        return self._pe
-
-    @property
-    def rows(self) -> int:
-        return self._rows
-
-    def elaborate(self, platform: object) -> Any:
-        m = Module()
-        pe = self._pe
-        taken = Signal(pe.accumulator, reset_less=True)
-        valid = Signal(1 + pe.resolve_latency)
-        width = len(taken.as_value())
-        masked = [
-            self.accumulator[i].as_value().as_unsigned() & self.done[i].replicate(width)
-            for i in range(self._rows)
-        ]
-        with m.If(self.enable):
-            m.d.sync += [
-                taken.eq(reduce(or_, masked)),
-                valid.eq((valid << 1) | self.done.any()),
-            ]
-        correction = Signal(pe.accumulator_bits, reset_less=True)
-        row = None
-        if pe.correction:
-            row = Signal(pe.accumulator_bits, reset_less=True)
-            m.d.comb += self.row_east.eq(row)
-            with m.If(self.enable):
-                m.d.sync += row.eq(self.row)
-            row = self.row
-            if pe.corrects_columns:
-                starts = Signal(2)
-                with m.If(self.enable):
-                    m.d.sync += starts.eq(Cat(self.done[0], starts))
-                with m.If(self.enable & starts[1]):
-                    m.d.sync += correction.eq(self.column)
-        elif pe.step_bias:
-            with m.If(self.enable & self.done[0]):
-                m.d.sync += correction.eq(self.correction)
-            m.d.comb += self.correction_east.eq(correction)
-        value = pe.resolve(m, taken, correction, self.enable, row)
-        m.d.comb += [self.value.eq(value), self.valid.eq(valid[-1])]
         return m
 
 
@@ -347,6 +257,17 @@ class SystolicArray(wiring.Component):
         return steps, beats
 
     def _delayed(self, m: Any, enable: Any, name: str, word: Any, shape: Any, cycles: int) -> Any:
+        """`word` so many cycles later; each further element one cycle more where they come so."""
+        if self._pe.staggered and self.elements > 1:
+            step = Signal(shape, name=f"{name}_step")
+            for n in range(self.elements):
+                operand = shape.elem_shape
+                line = self._line(m, enable, f"{name}_{n}", word[n], operand, cycles + n)
+                m.d.comb += step[n].eq(line)
+            return step
+        return self._line(m, enable, name, word, shape, cycles)
+
+    def _line(self, m: Any, enable: Any, name: str, word: Any, shape: Any, cycles: int) -> Any:
         m.submodules[name] = line = Delay(shape, cycles=cycles)
         m.d.comb += [line.enable.eq(enable), line.i.eq(word)]
         return line.o
@@ -385,7 +306,7 @@ class SystolicArray(wiring.Component):
                 column += [sums.value] * sums.count
         constant = Signal(pe.accumulator_bits, init=rows.offset)
         if bias:
-            excess = self._correction(m, enable, tags[0], bias)
+            excess = bias_correction(m, pe, enable, tags[0], bias)
             with m.If(enable):
                 m.d.sync += constant.eq(excess + rows.offset)
         m.d.comb += rows.constant.eq(constant)
@@ -442,7 +363,10 @@ class SystolicArray(wiring.Component):
 
         correction = None
         if row is None and self._pe.step_bias:
-            correction = self._correction(m, enable, cells[0][0].tag, self._pe.step_bias)
+            pe = self._pe
+            correction = bias_correction(
+                m, pe, enable, cells[0][0].tag, pe.step_bias, delay=pe.latency - 1
+            )
         for j in range(self._cols):
             epilogue = place(m, platform, f"column_{j}", create, name="column", key=key)
             m.d.comb += epilogue.enable.eq(enable)
@@ -461,20 +385,6 @@ class SystolicArray(wiring.Component):
                 m.d.comb += epilogue.column.eq(column[j])
             columns.append(epilogue)
         return columns
-
-    def _correction(self, m: Any, enable: Any, tag: Any, bias: int) -> Any:
-        """Minus the sum of the step biases of the tile that cell (0, 0) has finished last."""
-        width = self._pe.accumulator_bits
-        running = Signal(width, reset_less=True)
-        total = Signal(width)
-        finished = Signal(width, reset_less=True)
-        step = -bias % (1 << width)
-        m.d.comb += total.eq((running & ~tag.first.replicate(width)) + step)
-        with m.If(enable & tag.valid):
-            m.d.sync += running.eq(total)
-        with m.If(enable & tag.last):
-            m.d.sync += finished.eq(total)
-        return finished
 
     def _align(self, m: Any, enable: Any, columns: list[Any], queue: Any) -> None:
         """Delays column j by cols - 1 - j cycles, so that a result beat is one row."""

@@ -88,16 +88,20 @@ class ProcessingElement(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    latency: ClassVar[int] = 1
-    """Cycles from operands to accumulator."""
-
-    k_granularity: ClassVar[int] = 1
-    """Elements of K in one step; K is padded with zeros to a multiple of this."""
-
     kind: str
     activation: Operand = Operand(8)
     weight: Operand = Operand(8)
     accumulator_bits: int = Field(default=32, ge=4, le=64)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from operands to accumulator."""
+        return 1
+
+    @property
+    def k_granularity(self) -> int:
+        """Elements of K in one step; K is padded with zeros to a multiple of this."""
+        return 1
 
     @property
     def a_beat(self) -> Any:
@@ -121,11 +125,16 @@ class ProcessingElement(BaseModel, ABC):
 class CellElement(ProcessingElement):
     """A PE that takes its operands in every step, whatever their values: ``steps(k)`` cycles."""
 
-    resolve_latency: ClassVar[int] = 0
-    """Registers inside `resolve`, in cycles."""
-
     passes_operands: ClassVar[bool] = False
     """Whether the cell itself makes the operands of its eastern neighbour."""
+
+    staggered: ClassVar[bool] = False
+    """Whether element e of a step must come e cycles after element 0."""
+
+    @property
+    def resolve_latency(self) -> int:
+        """Registers inside `resolve`, in cycles."""
+        return 0
 
     @property
     def a_step(self) -> Any:

@@ -17,7 +17,7 @@ Each step therefore adds a constant, `step_bias`, that `resolve` takes out again
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
@@ -51,7 +51,9 @@ class CarrySave(CellElement):
     kind: Literal["opt1"] = "opt1"
     sign_extension: bool = False
 
-    resolve_latency: ClassVar[int] = 3  # a carry chain as short as the cell's tree is deep
+    @property
+    def resolve_latency(self) -> int:
+        return 3  # a carry chain as short as the cell's tree is deep
 
     @property
     def accumulator(self) -> data.StructLayout:

@@ -50,9 +50,17 @@ class FastInnerElement(CellElement):
     carry_save: bool = True
     beta: Literal["hardware", "bias"] = "hardware"
 
-    latency: ClassVar[int] = 2
-    resolve_latency: ClassVar[int] = 5
-    k_granularity: ClassVar[int] = 2
+    @property
+    def latency(self) -> int:
+        return 2
+
+    @property
+    def resolve_latency(self) -> int:
+        return 5
+
+    @property
+    def k_granularity(self) -> int:
+        return 2
 
     @property
     def presum(self) -> Operand:

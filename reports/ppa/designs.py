@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
+
 from hw.emit import to_verilog
-from hw.engine.catalogue import create_array, engine_conflict, engine_kind_of
+from hw.engine.catalogue import EngineKind, create_array, engine_conflict, engine_kind_of
 from hw.engine.weight_stationary import WeightStationaryArray
 from hw.operand import Operand
 from hw.pe.base import ProcessingElement
@@ -124,6 +126,17 @@ _STATIONARY = {
     "opt1-ws": ("opt1", "the same with carry-save partial sums"),
 }
 _TILE_ROWS = 64
+_ENGINES: dict[str, tuple[str, EngineKind, int | None, str]] = {
+    "matrix-mac": ("mac", "matrix", None, "operands broadcast: its baseline"),
+    "matrix-opt1": ("opt1", "matrix", None, "the same, carry-save"),
+    "matrix-fip": ("fip", "matrix", None, "the same, fast inner product, carry-save"),
+    "tree-mac": ("mac", "tree", 4, "four multipliers per cell, adder tree: its baseline"),
+    "tree-opt1": ("opt1", "tree", 4, "the same, one carry-save tree"),
+    "tree-opt2": ("opt2", "tree", 4, "the same, a tree per bit weight, encoders at the border"),
+    "cube-mac": ("mac", "cube", 4, "chains of four multipliers along K: its baseline"),
+    "cube-opt1": ("opt1", "cube", 4, "the same, carry-save"),
+}
+"""Engines of another kind than the usual one of their PE; compare each with its own baseline."""
 
 _SEED = 1
 _REDUCTIONS = 4096
@@ -138,7 +151,7 @@ def design_names(level: Level) -> tuple[str, ...]:
     if level == "pe":
         names.insert(1, _MERGED)
     else:
-        names += _STATIONARY
+        names += [*_STATIONARY, *_ENGINES]
     return tuple(names)
 
 
@@ -175,6 +188,8 @@ def _design(name: str, level: Level, bits: int, distribution: Distribution, size
         return Design(name, level, about, bits, 1, lambda: MergedMac(Operand(8), bits=bits), mac)
     if name in _STATIONARY:
         return _stationary(name, bits, size)
+    if name in _ENGINES:
+        return _other_engine(name, bits, size)
     kind, options, about = _VARIANTS[name]
     if level == "engine" and issubclass(PES[kind], DigitElement):
         options = {**options, "segment": SEGMENT}
@@ -208,6 +223,27 @@ def _stationary(name: str, bits: int, size: int) -> Design:
         bits,
         rate,
         lambda: WeightStationaryArray(pe, rows=size, cols=size, tile_rows=_TILE_ROWS),
+        pe,
+        size=size,
+    )
+
+
+def _other_engine(name: str, bits: int, size: int) -> Design:
+    pe_kind, kind, depth, about = _ENGINES[name]
+    options: dict[str, Any] = {"products": depth} if pe_kind == "opt2" else {}
+    pe: ProcessingElement = PES[pe_kind](accumulator_bits=bits, **options)
+    # Operands of these engines do not matter; each row of A is there once per element of K.
+    operands = np.zeros((_TILES * _TILE_K, size), np.int64)
+    cycles = engine_trace(
+        pe, operands, [_TILE_K] * _TILES, rows=size, cols=size, kind=kind, depth=depth
+    ).total
+    return Design(
+        name,
+        "engine",
+        about,
+        bits,
+        _TILES * _TILE_K * size * size / cycles,
+        lambda: create_array(pe, rows=size, cols=size, kind=kind, depth=depth),
         pe,
         size=size,
     )

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.emit import to_verilog
-from hw.engine.catalogue import create_array
+from hw.engine.catalogue import EngineKind, create_array
 from hw.pe.base import ProcessingElement
 from sim.reference import Integers
 from sim.runner.library import SimulationError, native_library
@@ -45,6 +45,8 @@ class NativeEngine:
 
     Parameters
     ----------
+    kind, depth
+        Of the engine, as `hw.engine.catalogue.create_array` takes them.
     verilog, module : str, optional
         The array's Verilog and the name of its top module, where it has been generated already.
 
@@ -60,13 +62,17 @@ class NativeEngine:
         *,
         rows: int,
         cols: int,
+        kind: EngineKind | None = None,
+        depth: int | None = None,
         verilog: str | None = None,
         module: str = "top",
     ) -> None:
         self._pe = pe
         self._rows = rows
         self._cols = cols
-        text = verilog or to_verilog(create_array(pe, rows=rows, cols=cols), module)
+        engine = create_array(pe, rows=rows, cols=cols, kind=kind, depth=depth)
+        self._elements = engine.elements
+        text = verilog or to_verilog(engine, module)
         self._library = _typed(native_library(text, module, "engine.cpp"))
         self._operand_bytes = int(self._library.bitweft_operand_bytes())
         self._result_bytes = int(self._library.bitweft_result_bytes())
@@ -111,9 +117,9 @@ class NativeEngine:
         elements, wanted = sum(lengths), self._rows * len(lengths)
         if a.shape != (elements, self._rows) or b.shape != (elements, self._cols):
             raise ValueError(f"operands must have {elements} rows, not {a.shape} and {b.shape}")
-        if self._pe.k_granularity > 1:
-            a, _ = grouped_steps(a, lengths, self._pe.k_granularity)
-            b, lengths = grouped_steps(b, lengths, self._pe.k_granularity)
+        if self._elements > 1:
+            a, _ = grouped_steps(a, lengths, self._elements)
+            b, lengths = grouped_steps(b, lengths, self._elements)
         beats = len(a)
         stalls = stalls or Stalls.none(beats)
         last = np.zeros((beats, 1), np.int64)

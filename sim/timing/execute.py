@@ -10,14 +10,16 @@ from hw.engine.feeder import STAGES, early_release
 from hw.engine.vector import VECTOR_LATENCY
 from hw.isa import Compute, Path
 from hw.memory.scratchpad import READ_LATENCY
-from hw.pe.base import ProcessingElement
 from hw.pe.sparse_digit import DigitElement
 from hw.post import POST_LATENCY
 from hw.spec import Spec
 from sim.reference import Integers
+from sim.timing.digit_array import DigitTiming
 from sim.timing.digit_compute import GATHERED, last_result
-from sim.timing.systolic import SystolicTiming
+from sim.timing.engine import spec_timing
+from sim.timing.matrix_compute import last_beat
 from sim.timing.weight_compute import last_row
+from sim.timing.weight_stationary import WeightStationaryTiming
 
 __all__ = [
     "READ_AHEAD",
@@ -55,7 +57,7 @@ class ComputeTiming(NamedTuple):
 
 def follows_operands(spec: Spec) -> bool:
     """Whether what the array computes decides how long it takes."""
-    return isinstance(spec.pe, DigitElement)
+    return isinstance(spec.element, DigitElement)
 
 
 def compute_timing(
@@ -79,21 +81,26 @@ def compute_timing(
         reads = instruction.pixels * taps
         cycles = _START + (reads - 1) + _VECTOR + _FINISH + 1
         return ComputeTiming(cycles, _START + reads if instruction.path == Path.TAPS else 1)
-    rows, steps = spec.engine.rows, spec.word_bytes // spec.pe.k_granularity
-    if isinstance(spec.pe, DigitElement):
+    timing = spec_timing(spec)
+    rows = spec.engine.rows
+    if isinstance(timing, DigitTiming):
         if operands is None:
             raise ValueError(f"operands must be given for {spec.pe.kind}: they set its pace")
         pad = instruction.pad_value
-        taken, leave = last_result(spec.pe, operands, rows=rows, cols=spec.engine.cols, pad=pad)
+        taken, leave = last_result(timing.pe, operands, rows=rows, cols=spec.engine.cols, pad=pad)
         return ComputeTiming(_START + taken + _FINISH + 1, _START + leave + 1)
-    if spec.engine.tile_rows is not None:
+    if isinstance(timing, WeightStationaryTiming):
+        assert spec.engine.tile_rows is not None
         taken, leave = last_row(
             spec.pe, instruction.pixels, taps * instruction.words, spec.engine.tile_rows, rows
         )
         return ComputeTiming(_START + taken + _FINISH + 1, _START + leave + 1)
     tiles = -(-instruction.pixels // rows)
-    beat, leave = _last_beat(tiles, taps * instruction.words, rows, steps)
-    cycles = _START + beat + _drain(spec.pe, rows, spec.engine.cols) + _FINISH + 1
+    steps = spec.word_bytes // timing.k_granularity
+    # With one row, nothing waits for results.
+    walk = last_beat if timing.first_waits and rows > 1 else _last_beat
+    beat, leave = walk(tiles, taps * instruction.words, rows, steps)
+    cycles = _START + beat + timing.latency + rows - 1 + _FINISH + 1
     return ComputeTiming(cycles, _START + leave + 1)
 
 
@@ -107,13 +114,8 @@ def operand_cycles(instruction: Compute, spec: Spec) -> int:
         return instruction.pixels * taps
     if spec.engine.tile_rows is not None:
         return instruction.pixels * taps * instruction.words
-    steps = spec.word_bytes // spec.pe.k_granularity
+    steps = spec.word_bytes // spec.element.k_granularity
     return -(-instruction.pixels // spec.engine.rows) * taps * instruction.words * steps
-
-
-def _drain(pe: ProcessingElement, rows: int, cols: int) -> int:
-    """From the last operand beat to the acceptance of the last result row."""
-    return SystolicTiming.of(pe, rows, cols).latency + rows - 1
 
 
 @lru_cache(maxsize=1 << 16)

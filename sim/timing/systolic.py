@@ -1,10 +1,12 @@
-"""When the output-stationary array accepts its operands and delivers its results.
+"""When output-stationary arrays accept their operands and deliver their results.
 
 The array knows one time of its own: it advances in every cycle in which the result queue has room,
 and stands still otherwise. In that time
 
-* one operand beat is accepted per step, but the last beat of a tile not before `rows` steps after
-  the last beat of the tile before it (each column resolves one result per step);
+* one operand beat is accepted per step, but one beat of a tile not before `rows` steps after the
+  last beat of the tile before it, since each column resolves one result per step. Where operands
+  are skewed, cells finish one after another, and it is the last beat that waits; where they are
+  broadcast, cells hold their results until they have been taken, and it is the first;
 * result row i of a tile enters the queue ``latency - 1 + i`` steps after its last beat.
 
 The queue holds two beats and delivers one per cycle to a consumer that is ready.
@@ -15,13 +17,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from hw.pe.base import ProcessingElement, cell_element
 
-__all__ = ["StreamTrace", "SystolicTiming"]
+__all__ = ["MatrixTiming", "StreamTrace", "SystolicTiming"]
 
 Cycles = npt.NDArray[np.int64]
 
@@ -66,8 +69,11 @@ class SystolicTiming:
     latency: int
     k_granularity: int = 1
 
+    first_waits: ClassVar[bool] = False
+    """Whether the first beat of a tile waits for the results of the tile before, or the last one."""
+
     @classmethod
-    def of(cls, pe: ProcessingElement, rows: int, cols: int) -> SystolicTiming:
+    def of(cls, pe: ProcessingElement, rows: int, cols: int) -> Self:
         """Timing of an array of `pe`: border register, PE, multiplexer, resolve, skew, queue."""
         cell = cell_element(pe)
         latency = cell.latency + cell.resolve_latency + cols + 2
@@ -79,6 +85,8 @@ class SystolicTiming:
 
     def tile_interval(self, k: int) -> int:
         """Cycles from one tile to the next, both of K elements, nothing stalling."""
+        if self.first_waits:
+            return self.beats(k) + self.rows - 1
         return max(self.beats(k), self.rows)
 
     def gemm_cycles(self, m: int, n: int, k: int) -> int:
@@ -130,7 +138,10 @@ class SystolicTiming:
         start, previous_last, offset = 0, -self.rows, 0
         for k in lengths:
             times = start + np.cumsum(idle[offset : offset + k] + 1) - 1
-            times[-1] = last = max(int(times[-1]), previous_last + self.rows)
+            free = previous_last + self.rows
+            if self.first_waits:
+                times += max(0, free - int(times[0]))
+            times[-1] = last = max(int(times[-1]), free)
             accepted.append(times)
             emitted.append(last + self.latency + np.arange(self.rows))
             start, previous_last, offset = last + 1, last, offset + k
@@ -144,6 +155,7 @@ class SystolicTiming:
         """Walks through the cycles."""
         is_last = np.zeros(len(idle), bool)
         is_last[np.cumsum(lengths) - 1] = True
+        waits = np.roll(is_last, 1) if self.first_waits else is_last
         accepted: list[int] = []
         emitted: list[int] = []
         arrivals: deque[int] = deque()
@@ -160,7 +172,7 @@ class SystolicTiming:
                 beat = len(accepted)
                 if beat < len(idle) and cycle >= offered_at:
                     last = bool(is_last[beat])
-                    if not last or step >= free_at:
+                    if not waits[beat] or step >= free_at:
                         accepted.append(cycle)
                         if last:
                             free_at = step + self.rows
@@ -176,3 +188,17 @@ class SystolicTiming:
             level += push - pop
             cycle += 1
         return StreamTrace(np.array(accepted, np.int64), np.array(emitted, np.int64))
+
+
+@dataclass(frozen=True)
+class MatrixTiming(SystolicTiming):
+    """Exact timing of a `MatrixArray`."""
+
+    first_waits: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, pe: ProcessingElement, rows: int, cols: int) -> Self:
+        """Timing of an array of `pe`: border register, PE, multiplexer, resolve, queue."""
+        cell = cell_element(pe)
+        latency = cell.latency + cell.resolve_latency + 3
+        return cls(rows, cols, latency, pe.k_granularity)
