@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reports.ppa.fpga import ecp5_markdown
 from reports.ppa.published import CLAIMS, Claim, figure
 from reports.silicon import RESULTS, silicon_page
 
 
 def test_the_committed_page_is_that_of_the_committed_results() -> None:
     assert (RESULTS.parent / "silicon.md").read_text(encoding="utf-8") == silicon_page()
+
+
+def test_the_committed_fpga_page_is_that_of_its_result() -> None:
+    path = RESULTS / "ppa-ecp5.json"
+    result = json.loads(path.read_text(encoding="utf-8"))
+    assert path.with_suffix(".md").read_text(encoding="utf-8") == ecp5_markdown(result)
+    for row in result["pe"]["designs"]:
+        runs = row["fmax_mhz"]["runs"]
+        assert len(runs) == len(result["seeds"])
+        assert min(runs) <= row["fmax_mhz"]["median"] <= max(runs)
 
 
 def _row(name: str, area: float, period: float, macs: float, **more: Any) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def ecp5(
     operands = parse_distribution(distribution)
     result: dict[str, Any] = {
         "schema": 1,
+        "command": _command(levels, names, distribution),
         "seeds": list(_SEEDS),
         "size": _SIZE,
         "operands": operands.rule,
@@ -58,6 +59,12 @@ def ecp5(
                 rows.append(_row(name, design, dsp=dsp, result=result))
         result[level] = {"designs": rows}
     return result
+
+
+def _command(levels: tuple[Level, ...], names: tuple[str, ...], distribution: str) -> str:
+    level = levels[0] if len(levels) == 1 else "all"
+    designs = f"--designs {','.join(names)} " if names else ""
+    return f"--library ecp5 --level {level} {designs}--distribution {distribution}"
 
 
 def _row(name: str, design: Design, *, dsp: bool, result: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +104,7 @@ def ecp5_markdown(result: dict[str, Any]) -> str:
         lines += [f"| {' | '.join(row)} |" for row in section.table.rows]
         lines.append("")
     tools = ", ".join(result["made_with"].values())
-    lines.append(f"Made by `bitweft ppa --library ecp5 --level all` with {tools}.")
+    lines.append(f"Made by `bitweft ppa {result['command']}` with {tools}.")
     return "\n".join(lines) + "\n"
 
 
