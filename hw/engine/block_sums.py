@@ -54,7 +54,7 @@ class BlockAdder(wiring.Component):
         m = Module()
         width = self._form.pe.accumulator_bits
         extended = Cat(self.sum, self.sum[-1].replicate(width - self._form.bits))
-        # A register of its own for every column: one for all would set the clock of the array.
+        # A register per column, since it drives as many gates as a sum has bits.
         first = Signal(reset_less=True)
         with m.If(self.enable):
             m.d.sync += first.eq(self.starts)
