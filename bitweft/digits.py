@@ -48,6 +48,8 @@ class DigitsRun:
     predicted, cycles : (int, int)
         Cycles of an image, the fewest and the most, predicted and counted. They are the same where
         the operands do not set the pace.
+    total_predicted, total_cycles : int
+        Of all images.
     late : int
         Images whose cycles are not those that were predicted for them.
     planned_bytes, counted_bytes : int
@@ -63,6 +65,8 @@ class DigitsRun:
     mismatches: int
     predicted: tuple[int, int]
     cycles: tuple[int, int]
+    total_predicted: int
+    total_cycles: int
     late: int
     planned_bytes: int
     counted_bytes: int
@@ -143,6 +147,8 @@ def classify_digits(spec: Spec, progress: Callable[[str], None]) -> DigitsRun:
         mismatches=mismatches,
         predicted=(min(predicted), max(predicted)),
         cycles=(min(cycles), max(cycles)),
+        total_predicted=sum(predicted),
+        total_cycles=sum(cycles),
         late=sum(p != c for p, c in zip(predicted, cycles, strict=True)),
         planned_bytes=lowered.program_bytes
         + compulsory.weights

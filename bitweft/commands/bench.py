@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bitweft import bench_graphs, bench_mapper, bench_pack, bench_proofs, bench_random
+from bitweft import bench_graphs, bench_mapper, bench_pack, bench_pes, bench_proofs, bench_random
 from bitweft.bench import CASES, Case, markdown, run_case, versions
 from bitweft.bench_random import KINDS, Accelerated, configurations, run_random
 from hw.errors import InputError
@@ -32,6 +32,7 @@ class Suite(StrEnum):
     PACK = "pack"
     PROOFS = "proofs"
     MAPPER = "mapper"
+    PES = "pes"
     GRAPHS = "graphs"
 
 
@@ -82,7 +83,8 @@ def bench_command(
     memory, and random faults. `pack` packs buffers of fixed lifetimes. `proofs` proves what the
     PEs and streams do, and injects faults that must break the proofs. `mapper` maps every network
     at MR, MH and MP beside the baselines. `graphs` maps random graphs and compares with brute
-    force. Ends with exit status 1 when a value, a byte, a cycle or an error code differs, a packing
+    force. `pes` runs two networks with each PE in the array, and says what that means at equal
+    area (extra 'ppa'). Ends with exit status 1 when a value, a byte, a cycle or an error code differs, a packing
     or a plan is wrong, or a file of `--instances` is not packed.
 
     Example: bitweft bench networks --filter 'tiny' -o results/
@@ -100,6 +102,8 @@ def bench_command(
         run = partial(_mapper, _cases(pattern, bench_mapper.CASES), time_limit, seed, console)
     elif suite is Suite.GRAPHS:
         run = partial(_graphs, range(first, first + graphs), seed, console)
+    elif suite is Suite.PES:
+        run = partial(_pes, _cases(pattern, bench_pes.VARIANTS), console)
     elif suite is Suite.PROOFS:
         run = partial(_proofs, bench_proofs.chosen(pattern), console)
     else:
@@ -123,6 +127,8 @@ def _agrees(suite: Suite, content: dict[str, Any]) -> bool:
         return all(result["checked"] for result in content["results"])
     if suite is Suite.GRAPHS:
         return not content["violations"]
+    if suite is Suite.PES:
+        return all(map(_pe_agrees, content["results"]))
     if suite is Suite.PROOFS:
         return bench_proofs.agrees(content["results"])
     if suite is Suite.PACK:
@@ -210,6 +216,24 @@ def _proofs(selected: Sequence[Proof], console: Console) -> tuple[dict[str, Any]
     versions_of_proofs = bench_proofs.made_with()
     content = {"made_with": versions_of_proofs, "results": results}
     return content, bench_proofs.markdown(results, versions_of_proofs)
+
+
+def _pes(variants: Sequence[bench_pes.Variant], console: Console) -> tuple[dict[str, Any], str]:
+    results: list[dict[str, Any]] = []
+    for variant in variants:
+        with console.status(escape(variant.name)) as status:
+            result = bench_pes.run_variant(variant, lambda what: status.update(escape(what)))
+        results.append(result)
+        verdict = "agrees" if _pe_agrees(result) else "[red]DIFFERS[/]"
+        console.print(
+            f"{escape(variant.name)}: {result['area_um2']:,} um2, {result['period_ns']} ns, {verdict}"
+        )
+    made = bench_pes.versions()
+    return {"made_with": made, "results": results}, bench_pes.markdown(results, made)
+
+
+def _pe_agrees(result: dict[str, Any]) -> bool:
+    return all(part["agrees"] for part in result.values() if isinstance(part, dict))
 
 
 def _networks(cases: Sequence[Case], console: Console) -> tuple[dict[str, Any], str]:
