@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,13 @@ from mapper.budget import largest_operator, resolve_budget
 from mapper.check import check_plan
 from mapper.graph import Graph
 from mapper.plan import make_plan
+from mapper.schedule import orders
 from mapper.schedule.constructive import place_along
 from mapper.schedule.exact import solve_capacity
 from mapper.schedule.greedy import belady
 from mapper.schedule.joint import solve_fixed, solve_joint
 from mapper.schedule.orders import file_order, least_peak, peak_of, random_orders
-from mapper.schedule.problem import Placed, Problem, Schedule, cost_of, moves_of
+from mapper.schedule.problem import Placed, Problem, Schedule, bits, cost_of, moves_of
 from mapper.schedule.search import Found, search
 from mapper.schedule.solver import Limits
 from tests.mapper_graphs import (
@@ -266,6 +268,28 @@ class TestAddresses:
 
 
 class TestOrders:
+    def test_orders_look_at_some_of_thousands_of_ready_operators(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        problem = Problem.of(random_graph(3, 40))
+        monkeypatch.setattr(orders, "_LOOKS", 80)
+        looks = []
+        step = orders._Live.step
+
+        def counted(live: Any, done: int, now: int, o: int) -> tuple[int, int]:
+            looks.append(o)
+            return step(live, done, now, o)
+
+        monkeypatch.setattr(orders._Live, "step", counted)
+        found = list(random_orders(problem, 6, seed=3))
+        for order in found:
+            place = {o: n for n, o in enumerate(order)}
+            assert sorted(order) == list(problem.operators)
+            for o in problem.operators:
+                assert all(place[b] < place[o] for b in bits(problem.predecessors[o]))
+        # Two for each step of the greedy ones, which are every third.
+        assert len(looks) <= 2 * 2 * 40
+
     def test_random_orders_are_topological_and_seeded(self) -> None:
         graph = random_graph(1, 12)
         problem = Problem.of(graph)

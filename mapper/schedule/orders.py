@@ -17,6 +17,10 @@ __all__ = ["Peak", "file_order", "least_peak", "peak_of", "random_orders"]
 # Sets to expand, and sets times operators: a set is expanded by looking at every operator.
 _STATES, _WORK = 100_000, 6_000_000
 
+# Operators of a heuristic order times ready ones that it looks at for each: of thousands that are
+# ready at once, only the first are looked at.
+_LOOKS = 400_000
+
 
 class Peak(NamedTuple):
     """An order, the most bytes that are live in any of its steps, and whether that is minimal."""
@@ -121,7 +125,7 @@ def _least_peak(problem: Problem, state_limit: int | None, limits: Limits) -> Pe
     if state_limit is None:
         state_limit = min(_STATES, _WORK // len(problem.inputs))
     best = min(
-        (Peak(peak_of(problem, order), order, False) for order in _candidates(problem)),
+        (Peak(peak_of(problem, order), order, False) for order in _candidates(problem, limits)),
         key=lambda p: p.bytes,
     )
     floor = max(sum(problem.sizes[a] for a in operands) for operands in problem.operands)
@@ -160,9 +164,12 @@ def _least_peak(problem: Problem, state_limit: int | None, limits: Limits) -> Pe
     return best
 
 
-def _candidates(problem: Problem) -> Iterator[tuple[int, ...]]:
+def _candidates(problem: Problem, limits: Limits) -> Iterator[tuple[int, ...]]:
     yield file_order(problem)
-    yield from random_orders(problem, 12, seed=0)
+    for order in random_orders(problem, 12, seed=0):
+        yield order
+        if limits.exhausted():
+            return
 
 
 def _path(came: dict[int, tuple[int, int]], done: int) -> tuple[int, ...]:
@@ -183,10 +190,22 @@ class _Ready:
             for p in bits(problem.predecessors[o]):
                 self.successors[p].append(o)
         self.ready = [o for o in problem.operators if not self.waiting[o]]
+        self.most = max(1, _LOOKS // len(problem.operators))
+        self.done: set[int] = set()
+
+    @property
+    def some(self) -> list[int]:
+        """Those that have been ready longest, as many as are worth a look."""
+        return self.ready[: self.most]
+
+    def still(self, operators: list[int]) -> list[int]:
+        """Of operators that were ready, those that have not run; as many as are worth a look."""
+        return [o for o in operators[: self.most] if o not in self.done]
 
     def run(self, o: int) -> list[int]:
         """Takes `o` off the list; returns the operators that it made ready."""
         self.ready.remove(o)
+        self.done.add(o)
         woken = []
         for s in self.successors[o]:
             self.waiting[s] -= 1
@@ -201,7 +220,7 @@ def _memory_greedy(problem: Problem, random: Random, jitter: float) -> tuple[int
     ready, live, order, done, now = _Ready(problem), _Live(problem), [], 0, 0
     while ready.ready:
         scored = []
-        for o in ready.ready:
+        for o in ready.some:
             during, after = live.step(done, now, o)
             blur = 1 + jitter * (random.random() - 0.5)
             scored.append(((after - now) * blur, during, o, after))
@@ -217,7 +236,7 @@ def _depth_first(problem: Problem, random: Random, mix: float) -> tuple[int, ...
     ready, order = _Ready(problem), []
     newest: list[int] = []
     while ready.ready:
-        newest = [o for o in newest if o in ready.ready] or list(ready.ready)
+        newest = ready.still(newest) or ready.some
         o = random.choice(ready.ready if random.random() < mix else newest)
         order.append(o)
         newest = ready.run(o) + [x for x in newest if x != o]
