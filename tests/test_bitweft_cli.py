@@ -97,7 +97,7 @@ def test_generate_of_an_engine_whose_weights_stand_still(tmp_path: Path) -> None
     text = (resources.files("hw") / "specs" / "tiny.toml").read_text()
     (tmp_path / "x.toml").write_text(text.replace('"output-', '"weight-'))
     summary = tmp_path / "summary.json"
-    outputs = ["-o", tmp_path / "out", "--json", summary]
+    outputs: list[str | Path] = ["-o", tmp_path / "out", "--json", summary]
     assert run("generate", tmp_path / "x.toml", *outputs).exit_code == 0
     figures = json.loads(summary.read_text())
     # Border 2, rows 4, the pair 3, skew 3, sum over blocks 3, queue 1.
