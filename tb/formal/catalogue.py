@@ -76,7 +76,8 @@ class Proof:
         return verdict
 
     def survivors(self, every: int = 1) -> tuple[int, list[str]]:
-        """Injects every n-th fault: how many, and those that change the block and are not found.
+        """Injects every n-th fault: how many, and those that change the block and are not found;
+        what the solver has no time for is not found.
 
         A change that is proved to change nothing (an input is constant, say) is no fault.
         """
@@ -89,7 +90,7 @@ class Proof:
             for fault, verdict in zip(batch, verdicts, strict=True):
                 if verdict.proved and equivalent(design, fault.text):
                     harmless += 1
-                elif verdict.proved:
+                elif verdict.proved or verdict.late:
                     found.append(fault.name)
         return len(chosen) - harmless, found
 

@@ -69,11 +69,14 @@ class Verdict:
         Wall-clock time.
     text : str
         A counterexample, when the property is refuted.
+    late : bool
+        The time was up first: neither proved nor refuted.
     """
 
     proved: bool
     seconds: float
     text: str
+    late: bool = False
 
 
 def to_rtlil(statement: Property) -> str:
@@ -130,8 +133,8 @@ def prove_all(
     try:
         done = _yosys(f"\nlog {_MARK}\ndesign -reset\n".join(commands), limit)
     except subprocess.TimeoutExpired:
-        late = Verdict(False, time.monotonic() - started, f"no verdict within {limit} seconds")
-        return [late] * len(designs)
+        text = f"no verdict within {limit} seconds"
+        return [Verdict(False, time.monotonic() - started, text, late=True)] * len(designs)
     seconds = (time.monotonic() - started) / len(designs)
     if done.returncode:
         raise RuntimeError(f"Yosys failed: {done.stderr.strip()[-2000:]}")
