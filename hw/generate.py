@@ -76,6 +76,7 @@ def generate(spec: Spec, top: Top = "accelerator") -> dict[str, str]:
 
 def _engine(spec: Spec) -> dict[str, str]:
     module, engine, pe = module_name(spec), create_engine(spec), spec.pe
+    elements = spec.element.k_granularity
     values = {
         **_common(spec),
         "summary": (
@@ -85,10 +86,10 @@ def _engine(spec: Spec) -> dict[str, str]:
         "constraints": None,
         "activation": str(pe.activation),
         "weight": str(pe.weight),
-        "a_bits": pe.activation.bits * engine.elements,
-        "b_bits": pe.weight.bits * engine.elements,
+        "a_bits": pe.activation.bits * elements,
+        "b_bits": pe.weight.bits * elements,
         "c_bits": pe.accumulator_bits,
-        "elements": engine.elements,
+        "elements": elements,
         # Of a digit engine it depends on the operands.
         "first_waits": isinstance(engine, MatrixArray),
         "latency": None if isinstance(engine, DigitArray) else engine.latency,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -153,7 +152,7 @@ class Spec(_Section):
     weight_buffer: WeightBuffer
     memory: Memory
 
-    @cached_property
+    @property
     def word_bytes(self) -> int:
         """Bytes of one scratchpad word: as wide as the memory bus."""
         return self.memory.bus_bits // 8
@@ -205,7 +204,8 @@ class Spec(_Section):
             )
         return self
 
-    @cached_property
+    # No cached properties: a copy with another field would keep what was cached.
+    @property
     def element(self) -> ProcessingElement:
         """What the engine is an array of: the PE, or a cell of several of its multipliers."""
         return array_element(self.pe, self.engine.kind, self.engine.depth)

@@ -134,7 +134,14 @@ def test_a_read_only_output_folder(tmp_path: Path) -> None:
 
 def test_regress_writes_junit_and_summary(tmp_path: Path) -> None:
     outputs: list[str | Path] = ["--junit", tmp_path / "j.xml", "--json", tmp_path / "s.json"]
-    result = run("regress", "--filter", r"mac-4x4.*(single|extremes)", "--jobs", "1", *outputs)
+    result = run(
+        "regress",
+        "--filter",
+        r"systolic_array\[mac-4x4.*(single|extremes)",
+        "--jobs",
+        "1",
+        *outputs,
+    )
     assert result.exit_code == 0, result.output
     cases = list(ET.parse(tmp_path / "j.xml").getroot().iter("testcase"))
     assert [case.get("name") for case in cases] == ["single_tiles", "extremes"]

@@ -324,7 +324,7 @@ class TestShapes:
                 {},
                 r"dimension 0 of input 'x' must be a positive number, not 'batch': .* x=1,3,4\.$",
             ),
-            ([1, 0], {}, r"dimension 1 of input 'x' must be a positive number, not unknown"),
+            ([1, 0], {}, r"dimension 1 of input 'x' must be a positive number, not 0"),
             (None, {}, r"input 'x' must have a static shape, not none at all"),
             (["n", 3], {"x": (2, 4)}, r"dimension 1 of input 'x' must be 3 as in the model, not 4"),
             (["n", 3], {"x": (2,)}, r"shape of input 'x' must have 2 dimensions, not the 1 of '2'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from amaranth import Cat, Module, Mux, Signal
@@ -9,7 +11,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.control.address import AddressGenerator
-from hw.engine.catalogue import AnyEngine, EngineKind, create_array
+from hw.engine.catalogue import (
+    AnyEngine,
+    EngineKind,
+    array_element,
+    create_array,
+    engine_kind_of,
+)
 from hw.engine.feeder import Feeder
 from hw.engine.vector import VectorUnit
 from hw.engine.weight_feeder import WeightFeeder
@@ -71,11 +79,18 @@ class ExecuteUnit(wiring.Component):
         depth: int | None = None,
         tile_rows: int | None = None,
     ) -> None:
-        self._engine: AnyEngine | WeightStationaryArray
+        kind = kind or engine_kind_of(pe)
+        self._create: Callable[[], AnyEngine | WeightStationaryArray]
         if tile_rows is None:
-            self._engine = create_array(pe, rows=rows, cols=cols, kind=kind, depth=depth)
+            self._pe = array_element(pe, kind, depth)
+            self._create = partial(create_array, pe, rows=rows, cols=cols, kind=kind, depth=depth)
         else:
-            self._engine = WeightStationaryArray(pe, rows=rows, cols=cols, tile_rows=tile_rows)
+            self._pe = pe
+            self._create = partial(
+                WeightStationaryArray, pe, rows=rows, cols=cols, tile_rows=tile_rows
+            )
+        self._rows = rows
+        self._cols = cols
         super().__init__(
             {
                 "instructions": In(stream.Signature(COMPUTE_LAYOUT)),
@@ -85,21 +100,22 @@ class ExecuteUnit(wiring.Component):
                 "write": Out(write_port(cols)),
                 "weight_enable": Out(1),
                 "weight_address": Out(WEIGHT_ADDRESS_BITS),
-                "weight_data": In(8 * cols * self._engine.pe.k_granularity),
+                "weight_data": In(8 * cols * self._pe.k_granularity),
             }
         )
 
     @property
     def pe(self) -> ProcessingElement:
-        return self._engine.pe
+        """What the array is made of."""
+        return self._pe
 
     @property
     def rows(self) -> int:
-        return self._engine.rows
+        return self._rows
 
     @property
     def cols(self) -> int:
-        return self._engine.cols
+        return self._cols
 
     @property
     def elements(self) -> int:
@@ -111,7 +127,7 @@ class ExecuteUnit(wiring.Component):
         compute = Signal(COMPUTE_LAYOUT)
         array = Signal()
         m.d.comb += array.eq(compute.path == Path.ARRAY)
-        m.submodules.engine = engine = self._engine
+        m.submodules.engine = engine = self._create()
         stationary = isinstance(engine, WeightStationaryArray)
         tile_rows = engine.tile_rows if stationary else engine.rows
         m.submodules.addresses = addresses = AddressGenerator(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.emit import to_verilog
-from hw.engine.catalogue import EngineKind, create_array
+from hw.engine.catalogue import EngineKind, array_element, create_array, engine_kind_of
 from hw.pe.base import ProcessingElement
 from sim.reference import Integers
 from sim.runner.library import SimulationError, native_library
@@ -70,9 +70,11 @@ class NativeEngine:
         self._pe = pe
         self._rows = rows
         self._cols = cols
-        engine = create_array(pe, rows=rows, cols=cols, kind=kind, depth=depth)
-        self._elements = engine.elements
-        text = verilog or to_verilog(engine, module)
+        kind = kind or engine_kind_of(pe)
+        self._elements = array_element(pe, kind, depth).k_granularity
+        text = verilog or to_verilog(
+            create_array(pe, rows=rows, cols=cols, kind=kind, depth=depth), module
+        )
         self._library = _typed(native_library(text, module, "engine.cpp"))
         self._operand_bytes = int(self._library.bitweft_operand_bytes())
         self._result_bytes = int(self._library.bitweft_result_bytes())

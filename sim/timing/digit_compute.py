@@ -58,6 +58,10 @@ def last_result(
         pe.segment,
         cols,
         timing.turns,
+        # As arguments, because numba's cache would keep the values of another version.
+        TO_FIRST_DIGIT,
+        TO_RESULT,
+        GATHERED,
     )
 
 
@@ -83,7 +87,14 @@ def _passes(pe: DigitElement, whole: npt.NDArray[np.int64]) -> npt.NDArray[np.in
 
 @njit(cache=True)
 def _walk(
-    passes: npt.NDArray[np.int64], k: int, segment: int, steps: int, turns: int
+    passes: npt.NDArray[np.int64],
+    k: int,
+    segment: int,
+    steps: int,
+    turns: int,
+    to_first_digit: int,
+    to_result: int,
+    gathered: int,
 ) -> tuple[int, int]:
     """Walks along the beats; `passes` are (tiles, rows, segments, BW)."""
     tiles, rows, _, weights = passes.shape
@@ -98,7 +109,7 @@ def _walk(
         for n in range(k):
             if n % steps == 0:
                 begun = max(begun + rows, released[0])
-                full = begun + rows - 1 + GATHERED
+                full = begun + rows - 1 + gathered
             # It leaves its bank in a cycle in which the registers move on.
             leaves = max(full, left + 1, entered)
             if entered < leaves < accepted:
@@ -116,7 +127,7 @@ def _walk(
             part = n // segment
             last = 0
             for row in range(rows):
-                begin = max(ended[row] + turns, accepted + 1 + TO_FIRST_DIGIT)
+                begin = max(ended[row] + turns, accepted + 1 + to_first_digit)
                 end = begin
                 for weight in range(weights):
                     end = begin + passes[tile, row, part, weight] - 1
@@ -127,6 +138,6 @@ def _walk(
                 last = max(last, end)
             freed[0], freed[1] = freed[1], last + 1
         for row in range(rows):
-            emitted = max(ended[row] + turns + TO_RESULT, emitted + 1)
+            emitted = max(ended[row] + turns + to_result, emitted + 1)
             taken[row] = emitted
     return emitted, left

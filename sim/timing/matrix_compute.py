@@ -27,12 +27,12 @@ def last_beat(tiles: int, blocks: int, rows: int, steps: int) -> tuple[int, int]
 
     Cycles from the first read; there are `blocks` of `steps` beats per tile.
     """
-    accepted, left = _walk(tiles, blocks, rows, steps)
+    accepted, left = _walk(tiles, blocks, rows, steps, GATHERED)
     return int(accepted), int(left)
 
 
 @njit(cache=True)
-def _walk(tiles: int, blocks: int, rows: int, steps: int) -> tuple[int, int]:
+def _walk(tiles: int, blocks: int, rows: int, steps: int, gathered: int) -> tuple[int, int]:
     begun = -rows  # the reads of the block before
     released, older = 0, 0  # when the banks were free; a block takes the older one
     left = entered = accepted = _LONG_AGO
@@ -40,7 +40,7 @@ def _walk(tiles: int, blocks: int, rows: int, steps: int) -> tuple[int, int]:
         free = accepted + rows  # the cells
         for block in range(blocks):
             begun = max(begun + rows, older)
-            full = begun + rows - 1 + GATHERED
+            full = begun + rows - 1 + gathered
             for step in range(steps):
                 # It leaves its bank in a cycle in which the registers move on.
                 leaves = max(full, left + 1, entered)
