@@ -133,14 +133,18 @@ def run_packing(
     seconds: float,
     progress: Callable[[str], object],
 ) -> list[dict[str, Any]]:
-    """Packs each instance with seeds 0, 1, ...; the compiled search is loaded before."""
+    """Packs each instance with seeds 0, 1, ...; the compiled search is loaded before.
+
+    The limit is one of work that takes about so many CPU `seconds`, so that whether an instance
+    is packed does not depend on the computer.
+    """
     # One that first fit misses, so that nothing is compiled or loaded on the clock.
     pack(cut_memory(Random(3), 100, _UNITS), _UNITS)
     results = []
     for instance in instances:
         for seed in range(seeds):
             progress(f"{instance.name}, seed {seed}")
-            limits = Limits(effort=1000 * seconds, seconds=seconds, seed=seed)
+            limits = Limits(effort=seconds, seed=seed)
             wall, cpu = time.perf_counter(), time.process_time()
             packing = pack(instance.buffers, instance.capacity, limits=limits)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -170,7 +174,7 @@ def versions(seconds: float) -> dict[str, str]:
         **{package: metadata.version(package) for package in ("bitweft", "numba", "numpy")},
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "limit": f"{seconds:g} s each",
+        "limit": f"{seconds:g} units of work each",
     }
 
 
@@ -181,8 +185,10 @@ def page(results: Sequence[Mapping[str, Any]], made_with: Mapping[str, str]) -> 
         "",
         (
             "Made by `bitweft bench pack`, one thread, compiled code in the cache and loaded. Every "
-            "packing is checked pair by pair. CPU seconds include preparation and first fit; wall "
-            "seconds depend on what else the computer does."
+            "packing is checked pair by pair. The limit is one of work, a unit of which takes about a "
+            "CPU second, so that whether an instance is packed does not depend on the computer. CPU "
+            "seconds include preparation and first fit; they and wall seconds depend on what else "
+            "the computer does."
         ),
         "",
         (
@@ -201,6 +207,7 @@ def page(results: Sequence[Mapping[str, Any]], made_with: Mapping[str, str]) -> 
             f"| {median(nodes):,.0f} | {max(nodes):,} | {sum(r['wrong'] for r in rows)} |"
         )
     published = [r for r in results if not r["drawn"]]
+    drawn_ones = [r for r in results if r["drawn"]]
     totals = [
         sum(r["cpu_seconds"] for r in published if r["seed"] == seed)
         for seed in sorted({r["seed"] for r in published})
@@ -213,5 +220,8 @@ def page(results: Sequence[Mapping[str, Any]], made_with: Mapping[str, str]) -> 
                 f"{max(totals):.2f} CPU seconds, median {median(totals):.2f}."
             ),
         ]
+    if drawn_ones:
+        packed = sum(r["status"] == "packed" for r in drawn_ones)
+        lines += ["", f"Of the drawn instances {packed} of {len(drawn_ones)} are packed."]
     made = ", ".join(f"{name} {version}" for name, version in made_with.items())
     return "\n".join([*lines, "", f"Made with {made}.", ""])

@@ -36,7 +36,8 @@ def read_buffers(path: Path | str) -> tuple[list[str], list[Buffer]]:
             f"Buffers must be a readable CSV file, not {str(path)!r} ({reason})."
         ) from error
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    ids, buffers = [], []
+    lines: dict[str, int] = {}
+    buffers = []
     try:
         columns = [c.strip() for c in reader.fieldnames or ()]
         if sorted(columns) != sorted(_FIELDS) and sorted(columns) != sorted((*_FIELDS, "offset")):
@@ -45,18 +46,20 @@ def read_buffers(path: Path | str) -> tuple[list[str], list[Buffer]]:
             )
         reader.fieldnames = columns
         for row in reader:
-            ids.append((row["id"] or "").strip())
+            name = (row["id"] or "").strip()
+            if name in lines or not name:
+                first = f", already on line {lines[name]}" if name else ""
+                raise InputError(
+                    f"{path}: line {reader.line_num} must have an id of its own, "
+                    f"not {name[:80]!r}{first}."
+                )
+            lines[name] = reader.line_num
             buffers.append(_buffer(path, reader.line_num, row))
     except csv.Error as error:
         raise InputError(
             f"{path}: must be CSV, not something else ({error}): correct its quotes."
         ) from error
-    seen: set[str] = set()
-    for name in ids:
-        if name in seen or not name:
-            raise InputError(f"{path}: id must be given and unique, not {name!r}.")
-        seen.add(name)
-    return ids, buffers
+    return list(lines), buffers
 
 
 def written_offsets(ids: Sequence[str], buffers: Sequence[Buffer], offsets: Sequence[int]) -> str:
@@ -77,10 +80,15 @@ def _buffer(path: Path | str, line: int, row: dict[str, str]) -> Buffer:
             number = int((value or "").strip())
         except ValueError:
             number = None
-        if number is None or None in row or not -_LARGEST <= number <= _LARGEST:
+        if number is not None and not -_LARGEST <= number <= _LARGEST:
+            raise InputError(
+                f"{path}: line {line} must have a {field} of at most 2^50, not {value}: use a "
+                "coarser unit."
+            )
+        if number is None or None in row:
             raise InputError(
                 f"{path}: line {line} must have {len(_FIELDS)} fields and a whole number as "
-                f"{field}, not {value!r}."
+                f"{field}, not {value if value is None else value[:80]!r}."
             )
         numbers.append(number)
     buffer = Buffer(*numbers)

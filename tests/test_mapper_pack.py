@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hw.errors import InputError
 from mapper.limits import Limits
-from mapper.pack import Buffer, Packing, live_sets, pack, peak_load
+from mapper.pack import Buffer, Packing, live_sets, pack, peak_load, solve
 from mapper.pack_file import read_buffers, written_offsets
 from tests.mapper_graphs import FRAGMENTED_ROWS
 from tests.packing_instances import cut_memory, exchanges, packable, valid
@@ -131,6 +131,21 @@ class TestPack:
         buffers = cut_memory(Random(77), 200, 1024, 0.02)
         assert pack(buffers, 1024, limits=Limits(seconds=0.0)).status == "unknown"
 
+    def test_where_too_many_buffers_meet_a_sweep_answers(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(solve, "MOST_MEETINGS", 10)
+        outcomes = Counter[str]()
+        for seed in range(40):
+            buffers = exchanges(Random(seed), 12, 8)
+            capacity = Random(seed).randint(11, 18)
+            packing = pack(buffers, capacity)
+            outcomes[packing.status] += 1
+            assert packing.nodes == 0
+            assert packing.status != "packed" or valid(buffers, packing.offsets, capacity)
+            assert (packing.status == "infeasible") == (capacity < 12)
+        assert min(outcomes[status] for status in ("packed", "unknown", "infeasible")) > 2, outcomes
+
     def test_no_buffers(self) -> None:
         assert pack([], 1) == Packing("packed", (), 0, 0)
 
@@ -213,10 +228,17 @@ class TestFile:
             ),
             ("id,lower,upper,size\na,0,1,2,3\n", r"line 2 must have 4 fields"),
             ("id,lower,upper,size\na,0,1.5,2\n", r"a whole number as upper, not '1\.5'"),
-            ("id,lower,upper,size\na,0,1,99999999999999999999\n", r"a whole number as size"),
+            (
+                "id,lower,upper,size\na,0,1,99999999999999999999\n",
+                r"line 2 must have a size of at most 2\^50",
+            ),
             ("id,lower,upper,size\na,1,1,2\n", r"line 2 must have lower < upper and a positive"),
             ("id,lower,upper,size\na,0,1,0\n", r"positive size, not 0, 1 and 0"),
-            ("id,lower,upper,size\na,0,1,2\na,0,1,2\n", r"id must be given and unique, not 'a'"),
+            (
+                "id,lower,upper,size\na,0,1,2\nb,0,1,2\na,0,1,2\n",
+                r"line 4 must have an id of its own, not 'a', already on line 2\.",
+            ),
+            ("id,lower,upper,size\n ,0,1,2\n", r"line 2 must have an id of its own, not ''\."),
             ('id,lower,upper,size\n"a,0,1,2\n', r"must be CSV, not something else"),
         ],
     )

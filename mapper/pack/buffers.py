@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-__all__ = ["Buffer", "live_sets", "neighbours_of", "peak_load", "rounded"]
+__all__ = ["Buffer", "live_sets", "meetings", "neighbours_of", "peak_load", "rounded"]
 
 
 class Buffer(NamedTuple):
@@ -80,6 +81,15 @@ def live_sets(buffers: Sequence[Buffer]) -> list[list[int]]:
             alive.remove(i)
         grown = bool(begins)
     return sets
+
+
+def meetings(buffers: Sequence[Living]) -> int:
+    """How many pairs of buffers share a time."""
+    begins = sorted(b.lower for b in buffers)
+    ends = sorted(b.upper for b in buffers)
+    # Of each pair that does not meet, one has ended when the other begins.
+    apart = sum(bisect_right(ends, lower) for lower in begins)
+    return len(begins) * (len(begins) - 1) // 2 - apart
 
 
 def neighbours_of(buffers: Sequence[Living]) -> list[list[int]]:

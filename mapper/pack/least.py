@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mapper.limits import Limits
-from mapper.pack.buffers import Buffer, neighbours_of, peak_load, rounded
-from mapper.pack.greedy import first_fit, orders
+from mapper.pack.buffers import Buffer, meetings, neighbours_of, peak_load, rounded
+from mapper.pack.greedy import first_fit, orders, sweep_fit
 from mapper.pack.question import check_question, unit_of, windows_of
-from mapper.pack.solve import OnProgress, Packing, Spending, decide
+from mapper.pack.solve import MOST_MEETINGS, OnProgress, Packing, Spending, decide
 
 __all__ = ["Least", "least_capacity"]
 
@@ -78,12 +78,13 @@ def least_capacity(
     if not buffers:
         return Least("optimal", 0, 0, (), load, at)
     unit = unit_of(buffers, alignment, {})
-    best, offsets = _first_fits(buffers, unit)
+    spending = Spending(limits or Limits(), on_progress)
+    best, offsets = _first_fits(buffers, unit, spending.limits)
     ends = sorted({b.size % unit for b in buffers})
     bound = _attainable(load, unit, ends)
-    spending = Spending(limits or Limits(), on_progress)
     share = spending.work * _FIRST
-    while bound < best and not spending.spent():
+    searchable = meetings(buffers) <= MOST_MEETINGS
+    while bound < best and searchable and not spending.spent():
         asked, low = bound, bound
         while asked < best and not spending.spent():
             packing: Packing = decide(buffers, asked, alignment, {}, spending, int(share))
@@ -109,14 +110,18 @@ def least_capacity(
     )
 
 
-def _first_fits(buffers: Sequence[Buffer], unit: int) -> tuple[int, tuple[int, ...]]:
-    """The best of all orders."""
+def _first_fits(
+    buffers: Sequence[Buffer], unit: int, limits: Limits
+) -> tuple[int, tuple[int, ...]]:
+    """The best of a sweep and of all orders that there is time for."""
     windows = windows_of(buffers, sum(rounded(b.size, unit) for b in buffers), unit, {})
-    neighbours = neighbours_of(windows)
-    found = [
-        tuple(o * unit for o in first_fit(windows, order, neighbours)) for order in orders(windows)
-    ]
-    return min((_height(buffers, offsets), offsets) for offsets in found)
+    found = [sweep_fit(windows)]
+    if meetings(windows) <= MOST_MEETINGS:
+        neighbours = neighbours_of(windows)
+        fits = (first_fit(windows, o, neighbours, limits.exhausted) for o in orders(windows))
+        found += [offsets for offsets in fits if offsets is not None]
+    scaled = [tuple(o * unit for o in offsets) for offsets in found]
+    return min((_height(buffers, offsets), offsets) for offsets in scaled)
 
 
 def _height(buffers: Sequence[Buffer], offsets: Sequence[int]) -> int:

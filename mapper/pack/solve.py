@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mapper.limits import Limits
 from mapper.pack.arrays import Window, part_of
-from mapper.pack.buffers import Buffer, neighbours_of, peak_load, rounded
-from mapper.pack.greedy import first_fit, orders
+from mapper.pack.buffers import Buffer, meetings, neighbours_of, peak_load, rounded
+from mapper.pack.greedy import first_fit, orders, sweep_fit
 from mapper.pack.question import Piece, check_question, pieces_of, unit_of, windows_of
 
 if TYPE_CHECKING:
+    from mapper.pack.opinion import Opinion
     from mapper.pack.portfolio import Budget, Search
 
 __all__ = ["OnProgress", "Packing", "Spending", "decide", "pack"]
 
 # Steps of the search per unit of deterministic effort: roughly a second of one core.
 WORK_PER_EFFORT = 100_000_000
+
+# Pairs of buffers that meet. Where there are more, what the search needs would not fit into memory.
+MOST_MEETINGS = 10_000_000
 
 # Receives starts and nodes so far, a few times per second.
 OnProgress = Callable[[int, int], None]
@@ -82,6 +86,9 @@ def pack(
 ) -> Packing:
     """Finds offsets: by first fit along several orders, then by a complete search.
 
+    Where more than `MOST_MEETINGS` pairs of buffers live together, only the load and a sweep over
+    the begins are tried: what they leave open is ``unknown``.
+
     Parameters
     ----------
     buffers : sequence of Buffer
@@ -123,17 +130,25 @@ def decide(
         return Packing("infeasible", (), load, at, clash)
     unit = unit_of(buffers, alignment, fixed)
     windows = windows_of(buffers, capacity, unit, fixed)
+    if meetings(buffers) > MOST_MEETINGS:
+        swept = sweep_fit(windows)
+        if _within(windows, swept):
+            return Packing("packed", tuple(unit * o for o in swept), load, at)
+        return Packing("unknown", (), load, at)
     offsets = [0] * len(buffers)
     hard: list[tuple[Piece, list[Window]]] = []
     for piece in pieces_of(buffers):
         own = [windows[b] for b in piece.members]
-        found = _first_fit(own)
+        found = _first_fit(own, spending.limits)
         if found is None:
             hard.append((piece, own))
         else:
             _write(offsets, piece, found, unit)
     starts, nodes = spending.starts, spending.nodes
-    status, conflict = _search(hard, offsets, unit, spending, work) if hard else ("packed", ())
+    status = "unknown" if hard else "packed"
+    conflict: tuple[int, ...] = ()
+    if hard and not spending.limits.exhausted():
+        status, conflict = _search(hard, offsets, unit, spending, work)
     return Packing(
         status=status,
         offsets=tuple(offsets) if status == "packed" else (),
@@ -161,11 +176,15 @@ def _clash(
     return ()
 
 
-def _first_fit(windows: Sequence[Window]) -> list[int] | None:
+def _within(windows: Sequence[Window], offsets: Sequence[int]) -> bool:
+    return all(w.bottom <= o <= w.top - w.size for o, w in zip(offsets, windows, strict=True))
+
+
+def _first_fit(windows: Sequence[Window], limits: Limits) -> list[int] | None:
     neighbours = neighbours_of(windows)
     for order in orders(windows):
-        offsets = first_fit(windows, order, neighbours)
-        if all(o + w.size <= w.top for o, w in zip(offsets, windows, strict=True)):
+        offsets = first_fit(windows, order, neighbours, limits.exhausted)
+        if offsets is None or _within(windows, offsets):
             return offsets
     return None
 
@@ -179,44 +198,65 @@ def _search(
 ) -> tuple[str, tuple[int, ...]]:
     """Status, and the conflict if there is none; writes `offsets`. All pieces in turns."""
     # Here, because importing the compiler takes longer than most questions.
+    from mapper.pack.opinion import Opinion
     from mapper.pack.portfolio import Budget, Search
 
     budget = Budget(min(work, spending.work), _deadline(spending.limits))
-    allowed = budget.work
+    allowed, seed = budget.work, spending.limits.seed
     searches = [
-        (piece, Search(part_of(windows, piece.sections), spending.limits.seed))
+        _Hard(
+            piece,
+            Search(part_of(windows, piece.sections), seed),
+            Opinion(windows, piece.sections, seed),
+        )
         for piece, windows in hard
     ]
     before = spending.starts, spending.nodes
 
     def tick() -> None:
-        spending.starts = before[0] + sum(search.starts for _, search in searches)
-        spending.nodes = before[1] + sum(search.nodes for _, search in searches)
+        spending.starts = before[0] + sum(part.search.starts for part in searches)
+        spending.nodes = before[1] + sum(part.search.nodes for part in searches)
         if spending.on_progress is not None:
             spending.on_progress(spending.starts, spending.nodes)
 
     budget.on_tick = tick
     try:
-        return _take_turns(searches, offsets, unit, budget)
+        return _take_turns(searches, offsets, unit, budget, spending.limits)
     finally:
         tick()
         spending.work -= allowed - budget.work
 
 
+class _Hard(NamedTuple):
+    """What first fit missed, and who looks for it."""
+
+    piece: Piece
+    search: Search
+    opinion: Opinion
+
+
 def _take_turns(
-    searches: Sequence[tuple[Piece, Search]], offsets: list[int], unit: int, budget: Budget
+    searches: Sequence[_Hard], offsets: list[int], unit: int, budget: Budget, limits: Limits
 ) -> tuple[str, tuple[int, ...]]:
     left = list(searches)
     while left:
-        for piece, search in list(left):
+        for part in list(left):
             if budget.spent():
                 return "unknown", ()
-            status = search.start(budget)
+            found: Search | Opinion = part.search
+            before = budget.work
+            status = part.search.start(budget)
+            if status == "unknown" and part.opinion.due(before - budget.work):
+                if budget.spent():
+                    return "unknown", ()
+                found = part.opinion
+                status, charged = part.opinion.ask(limits, budget.work)
+                budget.work -= charged
             if status == "infeasible":
-                return status, tuple(piece.members)
+                return status, tuple(part.piece.members)
             if status == "packed":
-                _write(offsets, piece, search.offsets(), unit)
-                left.remove((piece, search))
+                _write(offsets, part.piece, found.offsets(), unit)
+                left.remove(part)
     return "packed", ()
 
 
