@@ -6,10 +6,10 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bitweft.report_content import Report
 from bitweft.report_page import COLUMNS, figures, layer_row, report_page, summary
 from bitweft.run_plan import import_network, plan_network
 from bitweft.run_program import RunProgram, drawn_input
@@ -18,46 +18,14 @@ from hw.limits import accelerator_conflict
 from hw.spec import Spec
 from hw.units import format_bytes
 from mapper.lower import lower
-from mapper.lowered import Lowered
-from mapper.plan import Plan
 from mapper.schedule.solver import Limits
-from reports.layers import Waterline, waterline
+from reports.layers import waterline
 from reports.residency import write_plots
 from reports.style import fixed_style, save
 from reports.trace import trace_text
 from reports.traffic import Class, TensorTraffic, traffic_per_tensor
-from sim.timing.program import ProgramTiming
 
 __all__ = ["Report", "make_report", "write_report"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """What a report shows.
-
-    Attributes
-    ----------
-    plan : Plan
-    spec : Spec
-        With the scratchpad that the plan is for.
-    lowered : Lowered
-    timing : ProgramTiming
-    waterline : Waterline
-    tensors : tuple of TensorTraffic
-    calibration : str
-        What a float model was quantised with; else empty.
-    host : tuple of str
-        Operators that are left to the host, and in no figure.
-    """
-
-    plan: Plan
-    spec: Spec
-    lowered: Lowered
-    timing: ProgramTiming
-    waterline: Waterline
-    tensors: tuple[TensorTraffic, ...]
-    calibration: str
-    host: tuple[str, ...]
 
 
 def make_report(

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from matplotlib.figure import Figure
 
+from bitweft.report_content import Report
 from hw.units import format_bytes
 from reports.layers import Layer, Part, Unit
 from reports.page import Picture, Section, Table, embedded, page
 from reports.roofline import network_point, roof_of, roofline
 from reports.traffic import Class, tensor_figure, total_traffic
 from reports.waterline import cycles_per_layer, utilisation, waterline_figure
-
-if TYPE_CHECKING:
-    from bitweft.report import Report
 
 __all__ = ["COLUMNS", "figures", "head", "layer_row", "report_page", "summary"]
 

@@ -124,7 +124,7 @@ def run_network(
     plan, spec = plan_network(Path(model), single, spec, scratchpad, limits, method, count)
     lowered = lower(network, plan, spec)
     program = RunProgram.whole(network, lowered, spec)
-    order = plan.order
+    order = lowered.operators
     if until is not None:
         program = RunProgram.until(network, lowered, spec, [until])
         order = order[: order.index(until) + 1]
@@ -182,7 +182,7 @@ class _Ready:
         first = None
         if any(wrong.values()):
             first = self._first(hardware, feeds, expected)
-            first = first or first_difference(self.model.network, self.plan, values, expected)
+            first = first or first_difference(self.model.network, self.order, values, expected)
         whole = self.until is None
         finishes = program.finishes, counted.finishes
         waveform = None
@@ -212,10 +212,8 @@ class _Ready:
         )
 
     def _window(self, waves: WavesOf) -> Waves:
-        """From the end of the layer before to the end of the layer itself."""
-        before = self.order[: self.order.index(waves.layer)]
-        ends = self.lowered.last_compute
-        return Waves(waves.file, ends[before[-1]] if before else 0, ends[waves.layer])
+        """From the end of what is computed before a layer to the end of the layer itself."""
+        return Waves(waves.file, *self.lowered.span(waves.layer))
 
     def _first(
         self, hardware: Hardware, feeds: Mapping[str, Values], expected: Mapping[str, Values]
@@ -224,7 +222,7 @@ class _Ready:
         network = self.model.network
         every = RunProgram.until(network, self.lowered, self.spec, self.order)
         values = every.values(hardware.run(every.fed(feeds)).memory)
-        return first_difference(network, self.plan, values, expected)
+        return first_difference(network, self.order, values, expected)
 
 
 def _prefixed(report: Progress, prefix: str) -> Progress:

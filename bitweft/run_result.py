@@ -127,11 +127,14 @@ class NetworkRun:
 
 
 def first_difference(
-    network: Network, plan: Plan, values: Mapping[str, Values], expected: Mapping[str, Values]
+    network: Network,
+    order: Sequence[str],
+    values: Mapping[str, Values],
+    expected: Mapping[str, Values],
 ) -> Mismatch | None:
-    """The first element that differs among `values`, in the order in which layers run."""
+    """The first element that differs among `values`, with layers in the `order` in which they run."""
     outputs = {o.name: o.output for o in network.operators}
-    for layer in plan.order:
+    for layer in order:
         tensor = outputs[layer]
         if tensor not in values:
             continue

@@ -244,6 +244,13 @@ def random_model(seed: int) -> onnx.ModelProto:
     )
 
 
+def patches_model(folder: Path) -> Path:
+    """Two convolutions whose tensors of 9,216 bytes do not lie in 16 KiB side by side."""
+    builder = Builder(5, (1, 4, 48, 48))
+    x = builder.conv("x", 4, 1, act="relu")
+    return quantised(builder.model(builder.conv(x, 4, 1)), folder)
+
+
 def mobilenet_model(seed: int) -> onnx.ModelProto:
     """A MobileNetV2 stem and three inverted residual blocks, two of them with a shortcut."""
     b = Builder(seed, (1, 3, 48, 48))

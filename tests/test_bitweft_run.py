@@ -20,7 +20,7 @@ from mapper.networks.digits import digits
 from sim.quantised import Network
 from sim.quantised_run import run as run_reference
 from sim.runner.accelerator import NativeAccelerator
-from tests.quantised_models import Builder
+from tests.quantised_models import Builder, patches_model
 
 MODEL = digits().int8
 TINY = load_spec("tiny")
@@ -161,6 +161,21 @@ class TestMismatch:
         assert done.mismatches == 1
         assert done.first is not None
         assert (done.first.layer, done.first.coordinate) == ("stem/relu_1", (0, 3, 4, 5))
+
+    def test_inside_a_stage_that_runs_in_patches(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        # 48 x 48 pixels of four channels, twice: what lies between never is a whole.
+        model = patches_model(tmp_path)
+        right = run_network(model, TINY)
+        assert right.agrees
+        first, second = (layer.name for layer in right.layers)
+        assert right.plan.order == (f"{first} to {second}",)
+        _change(monkeypatch, first, (0, 20, 41, 3))
+        done = run_network(model, TINY, until=first)
+        assert (done.mismatches, [layer.name for layer in done.layers]) == (1, [first])
+        assert done.first is not None
+        assert (done.first.layer, done.first.coordinate) == (first, (0, 20, 41, 3))
 
     def test_hardware_that_stops_is_a_sentence(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -10,11 +10,14 @@ from typer.testing import CliRunner, Result
 from vcd.reader import TokenKind, tokenize
 
 from bitweft.cli import create_app
-from bitweft.run_waves import require_layer, staged_waves
+from bitweft.run import run_network
+from bitweft.run_waves import WavesOf, require_layer, staged_waves
 from hw.errors import InputError
+from hw.spec import load_spec
 from mapper.networks.digits import digits
 from sim.runner.accelerator import NativeAccelerator
 from sim.runner.library import SimulationError
+from tests.quantised_models import patches_model
 
 MODEL = digits().int8
 
@@ -84,6 +87,24 @@ def test_the_cycles_of_a_layer_and_no_other(tmp_path: Path) -> None:
     assert [value for _, value in changes["computes_finished"]] == list(
         range(finished, all_finished + 1)
     )
+
+
+def test_a_layer_that_runs_in_patches(tmp_path: Path) -> None:
+    model, tiny = patches_model(tmp_path), load_spec("tiny")
+    first, second = (layer.name for layer in run_network(model, tiny).layers)
+    file = tmp_path / "first.vcd"
+    done = run_network(model, tiny, until=second, waves=WavesOf(first, file))
+    assert done.agrees
+    assert done.plan.order == (f"{first} to {second}",)
+    assert done.waveform is not None
+    assert done.waveform.first == 1, "in cycle 0 the run is started"
+    assert done.waveform.end < done.cycles
+    _, changes = read(file, "computes_finished")
+    finished = [value for _, value in changes["computes_finished"]]
+    # All patches of both layers but the second's last.
+    stage = done.plan.operators[0].stage
+    assert stage is not None
+    assert finished == list(range(2 * len(stage.patches)))
 
 
 def test_a_run_that_fails_keeps_what_is_there(
