@@ -20,13 +20,16 @@ from hw.errors import InputError
 from hw.files import require_writable
 from mapper.onnx_file import ModelFile, read_model
 from mapper.quantised_build import Array
-from mapper.shapes import input_shape, set_shape
+from mapper.shapes import computable, input_shape, set_shape
 
 __all__ = ["Quantised", "quantise"]
 
 # Per-channel scales came with operator set 13.
 _OPSET = 13
 _IR_VERSION = 8
+
+# ONNX Runtime's calibration takes time with the square of the operators: here about a minute.
+_MOST_OPERATORS = 3000
 
 # What the integer network has. Other operators stay float, and the importer names them.
 _QUANTISED = (
@@ -84,14 +87,19 @@ def quantise(
     Raises
     ------
     InputError
-        onnxruntime is not installed; the model or the data cannot be read or do not fit each
-        other; the model is quantised already, or ONNX Runtime cannot run it.
+        onnxruntime is not installed; the model or the data cannot be read, are too large or do not
+        fit each other; the model is quantised already, or ONNX Runtime cannot run it.
     """
     library = _library()
     file = read_model(model)
     if any(n.op_type in ("QuantizeLinear", "QLinearConv") for n in file.graph.node):
         raise InputError(
             f"{file.path}: must be a float model, not a quantised one: use it as it is."
+        )
+    if len(file.graph.node) > _MOST_OPERATORS:
+        raise InputError(
+            f"{file.path}: a float model must have at most {_MOST_OPERATORS:,} operators to be "
+            f"quantised, not {len(file.graph.node):,}: quantise it with a tool of your own first."
         )
     shapes = _shapes(file, input_shapes or {})
     if calibration is None:
@@ -143,7 +151,8 @@ def _shapes(file: ModelFile, overrides: Mapping[str, Sequence[int]]) -> dict[str
     for value in file.graph.input:
         if value.name in stored:
             continue
-        shapes[value.name] = input_shape(file.path, value, overrides.get(value.name))
+        shape = input_shape(file.path, value, overrides.get(value.name))
+        shapes[value.name] = computable(file.path, value.name, shape)
         if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
             raise InputError(
                 f"{file.path}: input {value.name!r} must be float32 to be quantised: "

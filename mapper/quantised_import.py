@@ -19,7 +19,14 @@ from mapper.quantised_model import Port, QuantisedModel
 from mapper.quantised_nodes import OPERATORS
 from mapper.quantised_state import State
 from mapper.quantised_values import Constant, Host, Pending, Source, View
-from mapper.shapes import infer_outputs, input_shape, set_shape, sorted_nodes, static_shape
+from mapper.shapes import (
+    computable,
+    infer_outputs,
+    input_shape,
+    set_shape,
+    sorted_nodes,
+    static_shape,
+)
 from sim.quantised import Network
 
 __all__ = ["import_quantised"]
@@ -157,7 +164,7 @@ class _Importer:
         set_shape(type_, shape)
         integer = type_.tensor_type.elem_type in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
         self.state.types[value.name] = type_
-        self.state.shapes[value.name] = shape
+        self.state.shapes[value.name] = computable(self.file.path, value.name, shape)
         self.state.values[value.name] = Source(name=value.name, shape=shape, integer=integer)
 
     def _node(self, node: onnx.NodeProto) -> None:
@@ -184,7 +191,7 @@ class _Importer:
         for name in filter(None, node.output):
             shape = static_shape(state.types.get(name))
             if shape is not None:
-                state.shapes[name] = shape
+                state.shapes[name] = computable(file.path, name, shape)
         values = [state.values.get(name) for name in node.input if name]
         if all(name in state.constants for name in node.input if name):
             state.constants.fold(node, state.types)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,16 @@ from onnx import shape_inference
 
 from hw.errors import InputError
 
-__all__ = ["infer_outputs", "input_shape", "set_shape", "sorted_nodes", "static_shape"]
+__all__ = [
+    "computable",
+    "infer_outputs",
+    "input_shape",
+    "set_shape",
+    "sorted_nodes",
+    "static_shape",
+]
+
+_MOST_ELEMENTS = 1 << 26
 
 
 def sorted_nodes(path: Path, graph: onnx.GraphProto, known: set[str]) -> list[onnx.NodeProto]:
@@ -89,6 +99,22 @@ def static_shape(type_: onnx.TypeProto | None) -> tuple[int, ...] | None:
     if any(not d.HasField("dim_value") or d.dim_value <= 0 for d in dims):
         return None
     return tuple(d.dim_value for d in dims)
+
+
+def computable(path: Path, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a tensor whose values are to be computed, if an array can hold it.
+
+    Raises
+    ------
+    InputError
+        It has more than 2^26 elements: positions of so many take half a gibibyte.
+    """
+    if math.prod(shape) > _MOST_ELEMENTS:
+        raise InputError(
+            f"{path}: tensor {name!r} must have at most {_MOST_ELEMENTS:,} elements to be computed, "
+            f"not {math.prod(shape):,}: export the model for a smaller input."
+        )
+    return shape
 
 
 def input_shape(

@@ -224,6 +224,47 @@ def test_refuses_a_model_that_does_not_run(tmp_path: Path) -> None:
         quantise(source, tmp_path / "q.onnx")
 
 
+def _transposes(count: int, shape: list[int], folder: Path) -> Path:
+    nodes = [helper.make_node("Transpose", [f"t{n}"], [f"t{n + 1}"]) for n in range(count)]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name in ("t0", f"t{count}")
+    ]
+    graph = helper.make_graph(nodes, "net", ends[:1], ends[1:])
+    opsets = [helper.make_opsetid("", 17)]
+    return _save(helper.make_model(graph, opset_imports=opsets, ir_version=8), folder)
+
+
+@pytest.mark.parametrize(
+    ("count", "shape", "message"),
+    [
+        (
+            3001,
+            [2, 2],
+            (
+                "a float model must have at most 3,000 operators to be quantised, not 3,001: "
+                "quantise it with a tool of your own first."
+            ),
+        ),
+        (
+            1,
+            [1 << 20, 1 << 20],
+            (
+                "tensor 't0' must have at most 67,108,864 elements to be computed, not "
+                "1,099,511,627,776: export the model for a smaller input."
+            ),
+        ),
+    ],
+)
+def test_refuses_what_would_take_hours_or_all_memory(
+    count: int, shape: list[int], message: str, tmp_path: Path
+) -> None:
+    source = _transposes(count, shape, tmp_path)
+    with pytest.raises(InputError) as caught:
+        quantise(source, tmp_path / "q.onnx")
+    assert str(caught.value) == f"{source}: {message}"
+
+
 def test_names_the_extra_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(
