@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from mapper.onnx_file import read_model
 from mapper.onnx_import import Layout, graph_of
 
 __all__ = ["compare_model"]
+
+_IMAGE = re.compile(r" of image [1-9][0-9]*$")
 
 
 def compare_model(plan: Mapping[str, Any], path: Path | str) -> Broken | None:
@@ -37,6 +40,8 @@ def compare_model(plan: Mapping[str, Any], path: Path | str) -> Broken | None:
     claimed = plan["model"]["sha256"]
     if claimed != file.sha256:
         return Broken("model", f"sha256 of {path} must be {claimed}, not {file.sha256}")
+    shapes = {t["name"]: t["shape"] for t in plan["tensors"] if t["network_input"]}
+    suffixes = _images(shapes, {value.name for value in file.graph.input})
     graph = graph_of(
         file,
         layout=Layout(
@@ -44,35 +49,78 @@ def compare_model(plan: Mapping[str, Any], path: Path | str) -> Broken | None:
             weight_bits=plan["weight_bits"],
             channel_multiple=plan["channel_multiple"],
         ),
-        input_shapes={t["name"]: t["shape"] for t in plan["tensors"] if t["network_input"]},
+        input_shapes={
+            name.removesuffix(suffixes[0]): shape
+            for name, shape in shapes.items()
+            if name.endswith(suffixes[0])
+        },
     )
     operators = {
-        o.name: {
+        o.name + suffix: {
             "kind": o.kind,
-            "nodes": list(o.nodes),
-            "inputs": list(o.inputs),
-            "outputs": list(o.outputs),
+            "inputs": [name + suffix for name in o.inputs],
+            "outputs": [name + suffix for name in o.outputs],
             "macs": o.macs,
             "weight_bytes": o.weight_bytes,
         }
+        for suffix in suffixes
         for o in graph.operators
     }
+    nodes = {o.name + suffix: list(o.nodes) for suffix in suffixes for o in graph.operators}
     tensors = {
-        t.name: {
+        t.name + suffix: {
             "shape": list(t.shape),
             "bytes": t.bytes,
             "network_input": t.network_input,
             "network_output": t.network_output,
         }
+        for suffix in suffixes
         for t in graph.tensors
     }
-    return _difference("operator", operators, plan["operators"]) or _difference(
-        "tensor", tensors, plan["tensors"]
+    stages = [o["stage"] for o in plan["operators"] if o["stage"]]
+    workspaces = {stage["workspace"] for stage in stages}
+    whole = [t for t in plan["tensors"] if t["name"] not in workspaces]
+    # What patches store as they make it is no resident tensor, and so no output of the plan.
+    for tensor in whole:
+        if not tensor["intervals"] and tensor["name"] in tensors:
+            tensors[tensor["name"]]["network_output"] = False
+    return (
+        _difference("operator", operators, _flat(plan["operators"]))
+        or _difference("tensor", tensors, whole)
+        or _nodes(nodes, plan["operators"])
     )
 
 
+def _images(inputs: Iterable[str], known: set[str]) -> list[str]:
+    """What the names of each image of a batch end in; of a single one, in nothing."""
+    if known >= set(inputs):
+        return [""]
+    images = {text for name in inputs for text in _IMAGE.findall(name)}
+    return sorted(images, key=lambda text: int(text.rsplit(" ", 1)[1])) or [""]
+
+
+def _flat(operators: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The operators of the plan, and in place of a stage its members."""
+    return [
+        member for o in operators for member in (o["stage"]["members"] if o.get("stage") else [o])
+    ]
+
+
+def _nodes(model: Mapping[str, list[str]], operators: Iterable[Mapping[str, Any]]) -> Broken | None:
+    """A stage has the nodes of its members."""
+    for o in operators:
+        wanted = [node for member in _flat([o]) for node in model[member["name"]]]
+        if o["nodes"] != wanted:
+            return Broken(
+                "model", f"operator {o['name']!r} must have nodes {wanted!r}, not {o['nodes']!r}"
+            )
+    return None
+
+
 def _difference(
-    kind: str, model: Mapping[str, Mapping[str, Any]], plan: list[Mapping[str, Any]]
+    kind: str,
+    model: Mapping[str, Mapping[str, Any]],
+    plan: Sequence[Mapping[str, Any]],
 ) -> Broken | None:
     given = {item["name"]: item for item in plan}
     for name in sorted(model.keys() - given.keys()):

@@ -60,6 +60,7 @@ def map_model(
     weight_memory: int | None = None,
     may_split: bool = True,
     method: str = "best",
+    images: int = 1,
     limits: Limits | None = None,
     on_progress: Progress | None = None,
 ) -> Mapped:
@@ -82,6 +83,8 @@ def map_model(
     method : str
         ``best``, or one of `mapper.schedule.baselines.METHODS` for the plan of that baseline; its
         bound is then still the one that the search for the best plan proves.
+    images : int
+        Inputs that run in one program and share the weights that stay, see `mapper.batch`.
     limits : Limits, optional
         Deterministic by default; then the same input and seed give the same plan.
     on_progress : callable, optional
@@ -114,6 +117,7 @@ def map_model(
         weight_memory=weight_memory,
         may_split=may_split,
         method=method,
+        images=images,
         limits=limits,
         on_progress=on_progress,
     )
@@ -170,7 +174,9 @@ def map_graph(
     problem = Problem.of(graph)
     found = search(problem, budget.bytes, limits, on_progress)
     if images > 1:
-        return _map_batch(graph, found, images, budget, source, weight_memory or 0, limits)
+        return _map_batch(
+            graph, found, images, budget, source, weight_memory or 0, limits, on_progress
+        )
     if method != "best":
         # A baseline proves nothing: the bound on it is the one on any plan.
         made = search(problem, budget.bytes, limits, on_progress, method=method)
@@ -193,20 +199,27 @@ def _map_batch(
     source: Source,
     weight_memory: int,
     limits: Limits,
+    on_progress: Progress | None,
 ) -> Mapped:
     """The best of the orders in which so many images can run, given a plan for one of them."""
     started = time.monotonic()
-    order = [graph.operators[o].name for o in single.placed.schedule.order]
+    steps = graph.operators
+    order = [steps[o].name for o in single.placed.schedule.order]
     best: tuple[int, Graph, Plan] | None = None
     for candidate in batch_graphs(
         graph, order, images, capacity=budget.bytes, weight_memory=weight_memory, limits=limits
     ):
-        found = search(Problem.of(candidate), budget.bytes, limits)
+        found = search(Problem.of(candidate), budget.bytes, limits, on_progress)
         plan = make_plan(candidate, found, budget.bytes, source, limits.seed)
         if best is None or plan.objective_bytes < best[0]:
             best = plan.objective_bytes, candidate, plan
     assert best is not None, "there is always an order"
     _, graph, plan = best
+    # Every image moves at least what it moves alone, in whatever order and whichever weights stay.
+    alone = single.bound + sum(o.stage.reread_weight_bytes for o in steps if o.stage)
+    bound = images * alone
+    status = "optimal" if bound == plan.objective_bytes else "feasible"
+    plan = replace(plan, bound_bytes=bound, status=status)
     summary = {
         **plan.head(),
         "operators": len(graph.operators),

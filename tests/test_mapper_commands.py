@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 import bitweft.commands.map
 from bitweft.cli import create_app
+from mapper.networks.digits import digits
 from tests.mapper_graphs import light_model
 
 PLOTS = ["residency.png", "residency.svg", "traffic.png", "traffic.svg"]
@@ -181,6 +182,31 @@ class TestMap:
         message = "bitweft: error: interrupted; unfinished output was removed\n"
         assert (done.returncode, done.stderr) == (130, message)
         assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
+
+    def test_a_batch_keeps_weights_that_fit(self, tmp_path: Path) -> None:
+        words: list[str | Path] = [
+            "map",
+            digits().int8,
+            "-o",
+            tmp_path / "out",
+            "--json",
+            tmp_path / "s.json",
+        ]
+        bytes_of = {}
+        for spec in ("tiny", "base"):
+            result = run(*words, "--spec", spec, "--batch", "2")
+            assert result.exit_code == 0, result.output
+            summary = json.loads((tmp_path / "s.json").read_text())
+            assert summary["images"] == 2
+            bytes_of[spec] = summary["objective_bytes"], summary["bound_bytes"], summary["status"]
+        # All 17,446 bytes of weights lie in the buffer of base; in that of tiny, 4 KiB do not.
+        assert bytes_of["base"] == (0, 0, "optimal")
+        moved, bound, status = bytes_of["tiny"]
+        assert (bound, status) == (0, "feasible")
+        assert 0 < moved < 17446
+        result = run(*words, "--batch", "2")
+        assert result.exit_code == 2
+        assert "--batch 2 must come with --spec" in result.stderr
 
     def test_a_time_limit_gives_a_plan_with_bound_and_gap(self, tmp_path: Path) -> None:
         model = _random_sums(tmp_path / "m.onnx", 120)

@@ -11,6 +11,7 @@ from mapper.check import check_plan
 from mapper.compare import compare_model
 from mapper.graph import Graph, Operator, Tensor
 from mapper.mapping import map_model
+from mapper.networks.digits import digits
 from mapper.onnx_import import Layout
 from mapper.plan import Plan, plan_schema
 from tests.mapper_graphs import graph_from, light_model, mapped, random_graph
@@ -116,6 +117,37 @@ class TestCompare:
         assert changed is not None
         assert changed.rule == "model"
         assert "must have macs" in changed.detail
+
+    def test_members_of_a_stage_and_every_image_of_a_batch(self) -> None:
+        # 2,000 bytes: most of the network runs in patches.
+        plan = map_model(
+            digits().int8, scratchpad=Budget("bytes", 2000), weight_memory=4096, images=3
+        ).plan
+        assert plan is not None
+        content = json.loads(plan.text())
+        assert check_plan(content) is None
+        assert compare_model(content, digits().int8) is None
+        stage = next(o["stage"] for o in content["operators"] if o["stage"])
+        name = stage["members"][0]["name"]
+        stage["members"][0]["macs"] += 1
+        changed = compare_model(content, digits().int8)
+        assert changed is not None
+        assert changed.detail.startswith(f"operator {name!r} must have macs ")
+        stage["members"][0]["macs"] -= 1
+        first = next(o for o in content["operators"] if o["stage"])
+        first["nodes"] = first["nodes"][1:]
+        changed = compare_model(content, digits().int8)
+        assert changed is not None
+        assert changed.detail.startswith(f"operator {first['name']!r} must have nodes ")
+
+    def test_an_image_of_a_batch_that_is_missing(self) -> None:
+        plan = map_model(digits().int8, weight_memory=4096, images=2).plan
+        assert plan is not None
+        content = json.loads(plan.text())
+        content["operators"].pop()
+        changed = compare_model(content, digits().int8)
+        assert changed is not None
+        assert changed.detail.startswith("operator 'classifier/gemm_1 of image 2' of the model")
 
 
 class TestBudget:

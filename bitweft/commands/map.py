@@ -77,6 +77,15 @@ def map_command(
         Method,
         typer.Option(help="What makes the plan: the search, or a baseline of the literature."),
     ] = Method.BEST,
+    batch: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=4096,
+            help="Images that run in one program and share the weights that stay on chip; "
+            "with --spec.",
+        ),
+    ] = 1,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write a summary for machines.")
     ] = None,
@@ -90,6 +99,11 @@ def map_command(
     Example: bitweft map model.onnx --scratchpad 256KiB -o plan/
     """
     layout, budget, weight_memory = _target(spec, scratchpad, activation_bits)
+    if batch > 1 and (spec is None or method is not Method.BEST):
+        raise InputError(
+            f"--batch {batch} must come with --spec, whose weight buffer keeps the weights, and "
+            "without --method: a baseline has one image."
+        )
     shapes = dict(_parse_shape(text) for text in shape or ())
     if json_file is not None:
         require_writable(json_file)
@@ -110,6 +124,7 @@ def map_command(
                 weight_memory=weight_memory,
                 may_split=may_split,
                 method=method.value,
+                images=batch,
                 limits=limits,
                 on_progress=report,
             )
