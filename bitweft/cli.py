@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib import import_module
@@ -82,6 +83,8 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _refusal(message: str, status: int) -> typer.Exit:
+    # Hardware that was never elaborated would now be warned of, below the sentence that matters.
+    warnings.simplefilter("ignore")
     typer.echo(f"bitweft: error: {message}", err=True)
     return typer.Exit(status)
 
