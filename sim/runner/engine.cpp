@@ -3,40 +3,10 @@
 
 #include <cstdint>
 #include <cstring>
-#include <memory>
 
 #include "Vtop.h"
 #include "verilated.h"
-
-double sc_time_stamp() { return 0; }
-
-namespace {
-
-struct Device {
-    VerilatedContext context;
-    Vtop top{&context};
-
-    void settle() { top.eval(); }
-    void edge() {
-        top.clk = 1;
-        top.eval();
-        top.clk = 0;
-        top.eval();
-    }
-    void reset() {
-        top.operands___05Fvalid = 0;
-        top.results___05Fready = 0;
-        top.rst = 1;
-        top.clk = 0;
-        top.eval();
-        edge();
-        edge();
-        top.rst = 0;
-        top.eval();
-    }
-};
-
-}  // namespace
+#include "streams.h"
 
 extern "C" {
 
@@ -54,27 +24,22 @@ uint64_t bitweft_run(void *handle, const uint8_t *operands, uint64_t beats, cons
                      int64_t *accepted, int64_t *emitted, int64_t limit) {
     Device &device = *static_cast<Device *>(handle);
     Vtop &top = device.top;
-    const uint64_t in = sizeof(top.operands___05Fpayload), out = sizeof(top.results___05Fpayload);
+    Producer producer(operands, beats, gaps, accepted);
+    Consumer consumer{ready, period, results, emitted};
+    top.operands___05Fvalid = 0;
+    top.results___05Fready = 0;
     device.reset();
-    uint64_t sent = 0, received = 0;
-    int64_t offered_at = beats ? gaps[0] : limit;
-    for (int64_t cycle = 0; cycle < limit && received < wanted; ++cycle) {
-        const bool offer = sent < beats && cycle >= offered_at;
-        top.operands___05Fvalid = offer;
-        if (offer) std::memcpy(&top.operands___05Fpayload, operands + sent * in, in);
-        top.results___05Fready = period ? ready[cycle % period] : 1;
+    for (int64_t cycle = 0; cycle < limit && consumer.received < wanted; ++cycle) {
+        const bool offers =
+            producer.offer(cycle, top.operands___05Fvalid, top.operands___05Fpayload);
+        top.results___05Fready = consumer.is_ready(cycle);
         device.settle();
-        if (top.results___05Fvalid && top.results___05Fready) {
-            std::memcpy(results + received * out, &top.results___05Fpayload, out);
-            emitted[received++] = cycle;
-        }
-        if (offer && top.operands___05Fready) {
-            accepted[sent++] = cycle;
-            offered_at = cycle + 1 + (sent < beats ? gaps[sent] : 0);
-        }
+        if (top.results___05Fvalid && top.results___05Fready)
+            consumer.take(cycle, top.results___05Fpayload);
+        if (offers && top.operands___05Fready) producer.transferred(cycle);
         device.edge();
     }
-    return received;
+    return consumer.received;
 }
 
 }  // extern "C"

@@ -29,6 +29,9 @@ VERILATOR_ARGUMENTS = (
 # Intermediate values, which nobody looks for, are most of the signals.
 _UNNAMED = re.compile(r"^ *(wire|reg) (\[\d+:\d+\] )?\\\$\S+ .*;$", re.MULTILINE)
 
+# A part that harnesses share: in one text, all of it decides whether a cached model is the same.
+_INCLUDE = re.compile(r'^#include "(streams\.h)"$', re.MULTILINE)
+
 
 class SimulationError(RuntimeError):
     """The simulated hardware did not do what a run needs: a defect of ours."""
@@ -53,7 +56,11 @@ def native_library(verilog: str, module: str, harness: str, *, waves: bool = Fal
     SimulationError
         Verilator or the compiler refused the sources.
     """
-    source = resources.files("sim.runner").joinpath(harness).read_text(encoding="utf-8")
+    beside = resources.files("sim.runner")
+    source = _INCLUDE.sub(
+        lambda include: beside.joinpath(include[1]).read_text(encoding="utf-8"),
+        beside.joinpath(harness).read_text(encoding="utf-8"),
+    )
     options = list(VERILATOR_ARGUMENTS)
     if waves:
         options.append("--trace-vcd")

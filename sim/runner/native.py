@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +13,19 @@ from hw.emit import to_verilog
 from hw.engine.catalogue import EngineKind, array_element, create_array, engine_kind_of
 from hw.pe.base import ProcessingElement
 from sim.reference import Integers
-from sim.runner.library import SimulationError, native_library
-from sim.streams import Stalls, pack_fields, unpack_field
+from sim.runner.device import declared, opened, pointer, require_results, split_results
+from sim.runner.library import native_library
+from sim.streams import Stalls, pack_fields
 from sim.tiles import grouped_steps
 from sim.timing.systolic import StreamTrace
 
 __all__ = ["EngineRun", "NativeEngine"]
+
+_POINTER, _COUNT = ctypes.c_void_p, ctypes.c_uint64
+_RUN = (
+    *(_POINTER, _COUNT, _POINTER, _POINTER, _COUNT),
+    *(_POINTER, _COUNT, _POINTER, _POINTER, ctypes.c_int64),
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,9 @@ class NativeEngine:
         text = verilog or to_verilog(
             create_array(pe, rows=rows, cols=cols, kind=kind, depth=depth), module
         )
-        self._library = _typed(native_library(text, module, "engine.cpp"))
+        self._library = declared(
+            native_library(text, module, "engine.cpp"), ("operand", "result"), _RUN
+        )
         self._operand_bytes = int(self._library.bitweft_operand_bytes())
         self._result_bytes = int(self._library.bitweft_result_bytes())
 
@@ -134,49 +142,12 @@ class NativeEngine:
         ready = np.array(stalls.ready, np.uint8)
         results = np.zeros((wanted, self._result_bytes), np.uint8)
         accepted, emitted = np.zeros(beats, np.int64), np.zeros(wanted, np.int64)
-        handle = self._library.bitweft_open()
-        try:
+        with opened(self._library) as handle:
             received = self._library.bitweft_run(
                 handle,
-                _pointer(operands),
-                beats,
-                _pointer(gaps),
-                _pointer(ready),
-                len(ready),
-                _pointer(results),
-                wanted,
-                _pointer(accepted),
-                _pointer(emitted),
-                limit,
+                *(pointer(operands), beats, pointer(gaps), pointer(ready), len(ready)),
+                *(pointer(results), wanted, pointer(accepted), pointer(emitted), limit),
             )
-        finally:
-            self._library.bitweft_close(handle)
-        if received != wanted:
-            raise SimulationError(
-                f"the array must deliver {wanted} result beats within {limit} cycles, "
-                f"not {received}"
-            )
-        width = self._pe.accumulator_bits
-        values = unpack_field(results, count=self._cols, bits=width)
-        flag = self._cols * width
-        is_last = (results[:, flag // 8] >> (flag % 8)) & 1
-        return EngineRun(values, is_last.astype(np.bool_), StreamTrace(accepted, emitted))
-
-
-def _pointer(array: npt.NDArray[Any]) -> Any:
-    return array.ctypes.data_as(ctypes.c_void_p)
-
-
-def _typed(library: Any) -> Any:
-    """Declares the functions of ``engine.cpp``."""
-    library.bitweft_open.restype = ctypes.c_void_p
-    library.bitweft_close.argtypes = [ctypes.c_void_p]
-    library.bitweft_close.restype = None
-    for name in ("bitweft_operand_bytes", "bitweft_result_bytes", "bitweft_run"):
-        getattr(library, name).restype = ctypes.c_uint64
-    pointer, count, cycles = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int64
-    library.bitweft_run.argtypes = [
-        *(pointer, pointer, count, pointer, pointer, count),
-        *(pointer, count, pointer, pointer, cycles),
-    ]
-    return library
+        require_results(received, wanted, limit)
+        values, is_last = split_results(results, self._cols, self._pe.accumulator_bits)
+        return EngineRun(values, is_last, StreamTrace(accepted, emitted))

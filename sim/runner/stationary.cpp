@@ -6,63 +6,7 @@
 
 #include "Vtop.h"
 #include "verilated.h"
-
-double sc_time_stamp() { return 0; }
-
-namespace {
-
-struct Device {
-    VerilatedContext context;
-    Vtop top{&context};
-
-    void settle() { top.eval(); }
-    void edge() {
-        top.clk = 1;
-        top.eval();
-        top.clk = 0;
-        top.eval();
-    }
-    void reset() {
-        top.weights___05Fvalid = 0;
-        top.activations___05Fvalid = 0;
-        top.results___05Fready = 0;
-        top.rst = 1;
-        top.clk = 0;
-        top.eval();
-        edge();
-        edge();
-        top.rst = 0;
-        top.eval();
-    }
-};
-
-// Beats that wait for their turn: each is offered gaps[i] cycles after the transfer before it.
-struct Producer {
-    const uint8_t *beats;
-    uint64_t count;
-    const int64_t *gaps;
-    int64_t *accepted;
-    uint64_t sent = 0;
-    int64_t offered_at;
-
-    Producer(const uint8_t *beats, uint64_t count, const int64_t *gaps, int64_t *accepted)
-        : beats(beats), count(count), gaps(gaps), accepted(accepted),
-          offered_at(count ? gaps[0] : 0) {}
-
-    template <class Valid, class Payload>
-    bool offer(int64_t cycle, Valid &valid, Payload &payload) {
-        const bool now = sent < count && cycle >= offered_at;
-        valid = now;
-        if (now) std::memcpy(&payload, beats + sent * sizeof(payload), sizeof(payload));
-        return now;
-    }
-    void transferred(int64_t cycle) {
-        accepted[sent++] = cycle;
-        offered_at = cycle + 1 + (sent < count ? gaps[sent] : 0);
-    }
-};
-
-}  // namespace
+#include "streams.h"
 
 extern "C" {
 
@@ -84,26 +28,26 @@ uint64_t bitweft_run(void *handle, const uint8_t *weights, uint64_t weight_beats
                      int64_t limit) {
     Device &device = *static_cast<Device *>(handle);
     Vtop &top = device.top;
-    const uint64_t out = sizeof(top.results___05Fpayload);
-    device.reset();
     Producer left(activations, activation_beats, activation_gaps, accepted_activations);
     Producer right(weights, weight_beats, weight_gaps, accepted_weights);
-    uint64_t received = 0;
-    for (int64_t cycle = 0; cycle < limit && received < wanted; ++cycle) {
+    Consumer consumer{ready, period, results, emitted};
+    top.weights___05Fvalid = 0;
+    top.activations___05Fvalid = 0;
+    top.results___05Fready = 0;
+    device.reset();
+    for (int64_t cycle = 0; cycle < limit && consumer.received < wanted; ++cycle) {
         const bool offers_a =
             left.offer(cycle, top.activations___05Fvalid, top.activations___05Fpayload);
         const bool offers_b = right.offer(cycle, top.weights___05Fvalid, top.weights___05Fpayload);
-        top.results___05Fready = period ? ready[cycle % period] : 1;
+        top.results___05Fready = consumer.is_ready(cycle);
         device.settle();
-        if (top.results___05Fvalid && top.results___05Fready) {
-            std::memcpy(results + received * out, &top.results___05Fpayload, out);
-            emitted[received++] = cycle;
-        }
+        if (top.results___05Fvalid && top.results___05Fready)
+            consumer.take(cycle, top.results___05Fpayload);
         if (offers_a && top.activations___05Fready) left.transferred(cycle);
         if (offers_b && top.weights___05Fready) right.transferred(cycle);
         device.edge();
     }
-    return received;
+    return consumer.received;
 }
 
 }  // extern "C"

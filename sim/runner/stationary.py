@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +12,20 @@ from hw.emit import to_verilog
 from hw.engine.weight_stationary import WeightStationaryArray
 from hw.pe.base import ProcessingElement
 from sim.reference import Integers
-from sim.runner.library import SimulationError, native_library
+from sim.runner.device import declared, opened, pointer, require_results, split_results
+from sim.runner.library import native_library
 from sim.stationary import StationaryGemm, StationaryStalls
-from sim.streams import pack_fields, unpack_field
+from sim.streams import pack_fields
 from sim.timing.weight_stationary import StationaryTrace
 
 __all__ = ["NativeStationaryEngine", "StationaryRun"]
+
+_POINTER, _COUNT = ctypes.c_void_p, ctypes.c_uint64
+_RUN = (
+    *(_POINTER, _COUNT, _POINTER, _POINTER, _COUNT, _POINTER),
+    *(_POINTER, _COUNT, _POINTER, _COUNT),
+    *(_POINTER, _POINTER, _POINTER, ctypes.c_int64),
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,11 @@ class NativeStationaryEngine:
         self._pe = pe
         self._size = (rows, cols, tile_rows)
         array = WeightStationaryArray(pe, rows=rows, cols=cols, tile_rows=tile_rows)
-        self._library = _typed(native_library(to_verilog(array, "top"), "top", "stationary.cpp"))
+        self._library = declared(
+            native_library(to_verilog(array, "top"), "top", "stationary.cpp"),
+            ("weight", "activation", "result"),
+            _RUN,
+        )
 
     @property
     def pe(self) -> ProcessingElement:
@@ -97,44 +108,15 @@ class NativeStationaryEngine:
         wanted = len(work.last)
         results = np.zeros((wanted, int(library.bitweft_result_bytes())), np.uint8)
         trace = [np.zeros(n, np.int64) for n in (len(beats_b), len(beats_a), wanted)]
-        handle = library.bitweft_open()
-        try:
+        with opened(library) as handle:
             received = library.bitweft_run(
                 handle,
-                *(_pointer(weights), len(beats_b), _pointer(gaps[0])),
-                *(_pointer(activations), len(beats_a), _pointer(gaps[1])),
-                *(_pointer(ready), len(ready), _pointer(results), wanted),
-                *map(_pointer, trace),
+                *(pointer(weights), len(beats_b), pointer(gaps[0])),
+                *(pointer(activations), len(beats_a), pointer(gaps[1])),
+                *(pointer(ready), len(ready), pointer(results), wanted),
+                *map(pointer, trace),
                 limit,
             )
-        finally:
-            library.bitweft_close(handle)
-        if received != wanted:
-            raise SimulationError(
-                f"the array must deliver {wanted} result beats within {limit} cycles, "
-                f"not {received}"
-            )
-        values = unpack_field(results, count=cols, bits=pe.accumulator_bits)
-        flag = cols * pe.accumulator_bits
-        is_last = (results[:, flag // 8] >> (flag % 8)) & 1
-        return StationaryRun(values, is_last.astype(np.bool_), StationaryTrace(*trace))
-
-
-def _pointer(array: npt.NDArray[Any]) -> Any:
-    return array.ctypes.data_as(ctypes.c_void_p)
-
-
-def _typed(library: Any) -> Any:
-    """Declares the functions of ``stationary.cpp``."""
-    library.bitweft_open.restype = ctypes.c_void_p
-    library.bitweft_close.argtypes = [ctypes.c_void_p]
-    library.bitweft_close.restype = None
-    for name in ("weight_bytes", "activation_bytes", "result_bytes", "run"):
-        getattr(library, f"bitweft_{name}").restype = ctypes.c_uint64
-    pointer, count = ctypes.c_void_p, ctypes.c_uint64
-    library.bitweft_run.argtypes = [
-        *(pointer, pointer, count, pointer, pointer, count, pointer),
-        *(pointer, count, pointer, count),
-        *(pointer, pointer, pointer, ctypes.c_int64),
-    ]
-    return library
+        require_results(received, wanted, limit)
+        values, is_last = split_results(results, cols, pe.accumulator_bits)
+        return StationaryRun(values, is_last, StationaryTrace(*trace))
