@@ -159,7 +159,7 @@ def markdown(results: Sequence[Mapping[str, Any]], made_with: Mapping[str, str])
         (
             "Area and period of the array alone on Nangate45 (synthesis and static timing, no wires, "
             "no clock tree; skew, drain, adders, queue included), and so the speed-up of that many "
-            f"arrays as fit into the area of the first row. {SRAM_ABOUT} The rest of the "
+            f"arrays as fit into the area of the first row. Buffers: {SRAM_ABOUT}. The rest of the "
             "accelerator (feeder, memories, vector lanes, bus) is in no area. *Equal clock* counts "
             "cycles only; *own clock* lets every array run at its own period and the rest, and the "
             "bus, keep up with it."

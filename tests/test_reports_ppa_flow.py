@@ -8,7 +8,6 @@ import pytest
 
 from hw.errors import InputError
 from hw.pe.mac import Mac
-from hw.pe.sparse_digit import Opt4c
 from reports.ppa import buffers, flow
 from reports.ppa.buffers import buffers_of
 from reports.ppa.designs import SEGMENT, Design
@@ -89,7 +88,9 @@ def _row(
             through=None,
         )  # fmt: skip
 
-    design = Design(name, "pe", "", 32, macs, lambda: None, Mac(), pes, size)
+    design = Design(
+        name, "pe", "", 32, macs, lambda: None, Mac(), pes, size, holds_operands=name == "opt4c"
+    )
     design.__dict__["verilog"] = ""
     return Row(design, tuple(Point(r, 300, measurement(a, p)) for r, a, p in points))
 
@@ -111,16 +112,49 @@ def test_ratios_are_of_performance_per_area_each_at_its_best() -> None:
     assert result["gmacs_per_mm2"] == round(2 / 0.5 / 200 * 1e6, 1)
 
 
-def test_buffers_are_in_the_ratio_by_their_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memories_are_in_the_ratio_by_their_bits_at_each_price(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(buffers, "flip_flop_um2", lambda target: 8.0)
     dense = _row("mac", 4, ("yosys", 1000, 2.0), size=2)
     sparse = _row("opt4c", 2, ("yosys", 500, 0.5), size=2)
-    sparse.design.__dict__["pe"] = Opt4c()
     sparse.design.__dict__["memory_bits"] = 3000
-    content = buffers_of([dense, sparse], dense, None)  # type: ignore[arg-type]
+    summing = _row("mac-ws", 4, ("yosys", 1100, 2.0), size=2)
+    summing.design.__dict__["memory_bits"] = 700
+    content = buffers_of([dense, sparse, summing], {"mac": dense}, None)  # type: ignore[arg-type]
     bits = 2 * SEGMENT * (2 + 2) * 8
-    assert [(d["bits"], d["inside"]) for d in content["designs"]] == [(bits, False), (3000, True)]
-    for name, cost in (("logic", 0.0), ("sram", 0.69), ("flip_flops", 8.0)):
-        theirs, ours = (1000 + cost * bits) * 2.0 / 4, (500 + cost * 3000) * 0.5 / 2
-        assert content["designs"][1]["relative"][name] == round(theirs / ours, 4)
+    assert [(d["operand_bits"], d["inside"], d["sum_bits"]) for d in content["designs"]] == [
+        (bits, False, 0),
+        (3000, True, 0),
+        (bits, False, 700),
+    ]
+
+    def costs(price: float) -> list[float]:
+        return [
+            (1000 + price * bits) * 2.0 / 4,
+            (500 + price * 3000) * 0.5 / 2,
+            (1100 + price * (bits + 700)) * 2.0 / 4,
+        ]
+
+    prices = content["um2_per_bit"]
+    assert prices == {"logic": 0.0, "sram": 0.69, "sram_layout": 4.59, "flip_flops": 8.0}
+    for name, price in prices.items():
+        theirs, *others = costs(price)
+        for entry, ours in zip(content["designs"][1:], others, strict=True):
+            assert entry["relative"][name] == round(theirs / ours, 4)
         assert content["designs"][0]["relative"][name] == 1
+    # More logic and more memory than the baseline: never ahead. Ahead in both: no limit either.
+    assert content["designs"][2]["break_even"] is None
+
+
+def test_the_price_of_a_bit_at_which_the_lead_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buffers, "flip_flop_um2", lambda target: 8.0)
+    dense = _row("mac", 1, ("yosys", 1000, 1.0), size=2)
+    sparse = _row("opt4c", 1, ("yosys", 500, 1.0), size=2)
+    bits = dense.design.operand_bits
+    sparse.design.__dict__["memory_bits"] = bits + 1000
+    content = buffers_of([sparse], {"mac": dense}, None)  # type: ignore[arg-type]
+    (entry,) = content["designs"]
+    assert entry["break_even"] == 0.5
+    price = entry["break_even"]
+    assert 1000 + price * bits == 500 + price * (bits + 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,13 +28,15 @@ def _placed(verilog: str, module: str, *, seeds: Any, dsp: bool, **rest: Any) ->
 
 
 def test_every_design_with_its_median_and_the_baseline_out_of_luts_too(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("BITWEFT_CACHE", str(tmp_path))
     monkeypatch.setattr(fpga, "place_seeds", _placed)
-    result = ecp5(("pe", "engine"), ("opt1", "ffip"), "normal:20")
+    result = ecp5(("pe", "engine"), ("opt1", "ffip", "opt1-tree"), "normal:20")
     for level in ("pe", "engine"):
         rows = {row["name"]: row for row in result[level]["designs"]}
-        assert list(rows) == ["mac", "mac-luts", "opt1", "ffip"]
+        trees = ["mac-tree", "opt1-tree"] if level == "engine" else []
+        assert list(rows) == ["mac", "mac-luts", "opt1", "ffip", *trees]
         assert rows["mac"]["cells"]["MULT18X18D"] == 1
         assert rows["mac-luts"]["cells"]["MULT18X18D"] == 0
         for row in rows.values():
@@ -43,5 +46,12 @@ def test_every_design_with_its_median_and_the_baseline_out_of_luts_too(
     assert rows["ffip"]["macs_per_cycle"] == pytest.approx(32, rel=0.01)
     page = ecp5_markdown(result)
     assert "| mac-luts | 1 | 10 | 3 | 0 | 0 | 0 | 2 | 24 | 100.0 | 90.0 to 120.0 | 1 |" in page
-    assert "## Engines of 4 x 4" in page
+    assert "## Engines of 16 multipliers or PEs" in page
+    assert "| opt1-tree | 2 x 2 x 4 |" in page
     assert "Yosys 1, nextpnr 2" in page
+
+    def refuse(*_: object, **__: object) -> dict[str, Any]:
+        raise AssertionError("a run that is kept needs no place and route")
+
+    monkeypatch.setattr(fpga, "place_seeds", refuse)
+    assert ecp5(("pe", "engine"), ("opt1", "ffip", "opt1-tree"), "normal:20") == result

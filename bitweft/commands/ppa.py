@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,9 +15,9 @@ from rich.table import Table
 
 from hw.errors import InputError
 from hw.files import require_writable, staged_directory, write_text
-from reports.ppa.designs import Level, design_names
+from reports.ppa.designs import design_names
 from reports.ppa.explore import RECIPES_USED
-from reports.ppa.fpga import ECP5, ecp5, ecp5_markdown
+from reports.ppa.fpga import ECP5, ecp5, write_ecp5
 from reports.ppa.run import Request, run
 from reports.ppa.target import NANGATE45, find_target
 from reports.ppa.write import write_report
@@ -112,64 +113,55 @@ def ppa_command(
     )
     if json_file is not None:
         require_writable(json_file)
-    console = Console()
     if library == ECP5:
         if widths:
             raise InputError(f"--widths must be empty with --library ecp5, not {widths!r}.")
-        _place(console, levels, names, distribution, output, json_file)  # type: ignore[arg-type]
-        return
-    target = find_target(library)
+        stem, header, cells = "ppa-ecp5", _FPGA_HEADER, _fpga_cells
+        measure, write = partial(ecp5, levels, names, distribution), write_ecp5  # type: ignore[arg-type]
+    else:
+        target = find_target(library)
+        stem, header, cells = f"ppa-{target.stem}", _HEADER, _cells
+        measure, write = partial(run, request, target), write_report
+    console = Console()
     with staged_directory(output) as folder:
         with console.status("Yosys") as status:
-            result = run(request, target, lambda what: status.update(escape(what)))
+            result = measure(lambda what: status.update(escape(what)))
         text = json.dumps(result, indent=1) + "\n"
-        (folder / f"ppa-{result['library']['stem']}.json").write_text(text, encoding="utf-8")
-        write_report(result, folder)
+        (folder / f"{stem}.json").write_text(text, encoding="utf-8")
+        write(result, folder)
     if json_file is not None:
         write_text(json_file, text)
     for chosen in levels:
-        table = Table("Design", "um2", "period ns", "MACs/cycle", "perf/area", title=chosen)
+        table = Table(*header, title=chosen)
         for row in result[chosen]["designs"]:
-            table.add_row(
-                row["name"],
-                f"{row['best']['area']:,.0f}",
-                f"{row['best']['period']:.3f}",
-                f"{row['macs_per_cycle']:.4g}",
-                f"{row['relative']['best']:.2f}",
-            )
+            table.add_row(*cells(row))
         console.print(table)
-    console.print(f"Report: {escape(str(output))}/ppa-{result['library']['stem']}.html")
+    console.print(f"Report: {escape(str(output))}/{stem}.md")
 
 
-def _place(
-    console: Console,
-    levels: tuple[Level, ...],
-    names: tuple[str, ...],
-    distribution: str,
-    output: Path,
-    json_file: Path | None,
-) -> None:
-    """Writes ``ppa-ecp5.json`` and ``.md``."""
-    with staged_directory(output) as folder:
-        with console.status("nextpnr") as status:
-            result = ecp5(levels, names, distribution, lambda what: status.update(escape(what)))
-        text = json.dumps(result, indent=1) + "\n"
-        (folder / "ppa-ecp5.json").write_text(text, encoding="utf-8")
-        (folder / "ppa-ecp5.md").write_text(ecp5_markdown(result), encoding="utf-8")
-    if json_file is not None:
-        write_text(json_file, text)
-    for level in levels:
-        table = Table("Design", "LUTs", "DSP", "fmax MHz", "MMAC/s", title=level)
-        for row in result[level]["designs"]:
-            table.add_row(
-                row["name"],
-                f"{row['luts']:,}",
-                str(row["cells"]["MULT18X18D"]),
-                f"{row['fmax_mhz']['median']:.1f}",
-                f"{row['mmacs']:,.0f}",
-            )
-        console.print(table)
-    console.print(f"Report: {escape(str(output))}/ppa-ecp5.md")
+_HEADER: tuple[str, ...] = ("Design", "um2", "period ns", "MACs/cycle", "perf/area", "over")
+_FPGA_HEADER: tuple[str, ...] = ("Design", "LUTs", "DSP", "fmax MHz", "MMAC/s")
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["name"],
+        f"{row['best']['area']:,.0f}",
+        f"{row['best']['period']:.3f}",
+        f"{row['macs_per_cycle']:.4g}",
+        f"{row['relative']['best']:.2f}",
+        row["baseline"],
+    )
+
+
+def _fpga_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["name"],
+        f"{row['luts']:,}",
+        str(row["cells"]["MULT18X18D"]),
+        f"{row['fmax_mhz']['median']:.1f}",
+        f"{row['mmacs']:,.0f}",
+    )
 
 
 def _numbers(option: str, text: str, low: int, high: int) -> tuple[int, ...]:

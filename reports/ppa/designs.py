@@ -6,7 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from math import isqrt
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +26,10 @@ from reports.ppa.memories import equivalent_bits, memory_bits
 from sim.timing.engine import engine_trace
 from sim.timing.weight_stationary import StationaryTile, WeightStationaryTiming
 
-__all__ = ["ENGINE_SIZE", "Design", "Level", "design_names", "find_designs"]
+__all__ = ["BASELINE", "ENGINE_SIZE", "Design", "Level", "design_names", "find_designs"]
+
+BASELINE = "mac"
+"""The design that PEs, and engines of the usual kind, are compared with."""
 
 Level = Literal["pe", "engine"]
 
@@ -61,6 +65,12 @@ class Design:
         Rows and columns of an engine; 1 for a PE.
     pes : int
         PEs in the unit, for the area of one; 1 for an engine, which is compared whole.
+    depth : int
+        Multipliers of a cell of an engine, along K.
+    baseline : str
+        The design of MACs that it is compared with.
+    holds_operands : bool
+        The memories in it are operand buffers; if not, they hold sums.
     """
 
     name: str
@@ -72,6 +82,15 @@ class Design:
     pe: ProcessingElement
     pes: int = 1
     size: int = 1
+    depth: int = 1
+    baseline: str = BASELINE
+    holds_operands: bool = False
+
+    @property
+    def shape(self) -> str:
+        """Rows, columns and multipliers of a cell along K, where it has several."""
+        deep = f" x {self.depth}" if self.depth > 1 else ""
+        return f"{self.size} x {self.size}{deep}"
 
     @property
     def top(self) -> str:
@@ -88,13 +107,16 @@ class Design:
         return memory_bits(self.verilog, self.top)
 
     @property
-    def buffer_bits(self) -> int:
-        """Bits of an engine's memories, and of the operand buffers beside one that has none inside."""
-        size = self.size
-        if isinstance(self.pe, DigitElement):
+    def operand_bits(self) -> int:
+        """Bits of the operand buffers: its own, or equivalent ones beside it."""
+        if self.holds_operands:
             return self.memory_bits
-        beside = equivalent_bits(self.pe, rows=size, cols=size, segment=SEGMENT)
-        return self.memory_bits + beside
+        return equivalent_bits(self.pe, rows=self.size, cols=self.size, segment=SEGMENT)
+
+    @property
+    def sum_bits(self) -> int:
+        """Bits of memories that hold sums."""
+        return 0 if self.holds_operands else self.memory_bits
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -110,33 +132,33 @@ _VARIANTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "fip": ("fip", {}, "fast inner product, carry-save"),
     "fip-plain": ("fip", {"carry_save": False}, "fast inner product, plain accumulator"),
     "ffip": ("ffip", {}, "free-pipeline fast inner product, carry-save"),
+    "ffip-plain": ("ffip", {"carry_save": False}, "the same with a plain accumulator"),
     "opt2": ("opt2", {}, "an adder tree per bit weight; 16 PEs with their encoders"),
     "opt3": ("opt3", {}, "one nonzero digit per cycle, own sparse encoder"),
     "opt4c": ("opt4c", {}, "the same, 16 PEs share an encoder"),
     "opt4e": ("opt4e", {}, "four lanes per PE; 16 PEs share four encoders"),
-    "ffip-plain": ("ffip", {"carry_save": False}, "the same with a plain accumulator"),
 }
 _MERGED = "mac-merged"
 
-_STATIONARY = {
+_TILE_ROWS = 64
+_DEPTH = 4
+_ENGINES: dict[str, tuple[str, EngineKind, str]] = {
     "mac-ws": (
         "mac",
-        "weight-stationary array of MACs: partial sums move, and are kept in a memory",
+        "systolic",
+        "weight-stationary array of MACs: partial sums move, and are kept in a memory; its baseline",
     ),
-    "opt1-ws": ("opt1", "the same with carry-save partial sums"),
+    "opt1-ws": ("opt1", "systolic", "the same with carry-save partial sums"),
+    "mac-matrix": ("mac", "matrix", "operands broadcast: its baseline"),
+    "opt1-matrix": ("opt1", "matrix", "the same, carry-save"),
+    "fip-matrix": ("fip", "matrix", "the same, fast inner product, carry-save"),
+    "mac-tree": ("mac", "tree", "four multipliers per cell, adder tree: its baseline"),
+    "opt1-tree": ("opt1", "tree", "the same, one carry-save tree"),
+    "opt2-tree": ("opt2", "tree", "the same, a tree per bit weight, encoders at the border"),
+    "mac-cube": ("mac", "cube", "chains of four multipliers along K: its baseline"),
+    "opt1-cube": ("opt1", "cube", "the same, carry-save"),
 }
-_TILE_ROWS = 64
-_ENGINES: dict[str, tuple[str, EngineKind, int | None, str]] = {
-    "matrix-mac": ("mac", "matrix", None, "operands broadcast: its baseline"),
-    "matrix-opt1": ("opt1", "matrix", None, "the same, carry-save"),
-    "matrix-fip": ("fip", "matrix", None, "the same, fast inner product, carry-save"),
-    "tree-mac": ("mac", "tree", 4, "four multipliers per cell, adder tree: its baseline"),
-    "tree-opt1": ("opt1", "tree", 4, "the same, one carry-save tree"),
-    "tree-opt2": ("opt2", "tree", 4, "the same, a tree per bit weight, encoders at the border"),
-    "cube-mac": ("mac", "cube", 4, "chains of four multipliers along K: its baseline"),
-    "cube-opt1": ("opt1", "cube", 4, "the same, carry-save"),
-}
-"""Engines of another kind than the usual one of their PE; compare each with its own baseline."""
+"""Engines that are not the usual one of their PE, ``PE-ENGINE``; each beside MACs in the same one."""
 
 _SEED = 1
 _REDUCTIONS = 4096
@@ -151,7 +173,7 @@ def design_names(level: Level) -> tuple[str, ...]:
     if level == "pe":
         names.insert(1, _MERGED)
     else:
-        names += [*_STATIONARY, *_ENGINES]
+        names += _ENGINES
     return tuple(names)
 
 
@@ -172,13 +194,20 @@ def find_designs(
 ) -> list[Design]:
     """The designs `names` with results of `bits` bits; all of the level where none is named.
 
-    Engines have `size` rows and columns.
+    Engines have `size` rows and columns, those with several multipliers per cell half as many: all
+    have as many multipliers.
 
-    The baseline is always among them. A name that exists at another level only is passed over.
+    The MAC and the baselines of all designs are always among them. A name that exists at another
+    level only is passed over.
     """
     known = design_names(level)
-    chosen = [n for n in known if not names or n in names or n == "mac"]
-    return [_design(name, level, bits, distribution, size) for name in chosen]
+    wanted = {name for n in names or known for name in (n, _baseline(n))} | {BASELINE}
+    return [_design(name, level, bits, distribution, size) for name in known if name in wanted]
+
+
+def _baseline(name: str) -> str:
+    """The design of MACs that `name` is compared with."""
+    return f"{BASELINE}-{name.partition('-')[2]}" if name in _ENGINES else BASELINE
 
 
 def _design(name: str, level: Level, bits: int, distribution: Distribution, size: int) -> Design:
@@ -186,8 +215,6 @@ def _design(name: str, level: Level, bits: int, distribution: Distribution, size
         about = "Booth rows and accumulator in one tree, then one adder: a stronger baseline"
         mac = Mac(accumulator_bits=bits)
         return Design(name, level, about, bits, 1, lambda: MergedMac(Operand(8), bits=bits), mac)
-    if name in _STATIONARY:
-        return _stationary(name, bits, size)
     if name in _ENGINES:
         return _other_engine(name, bits, size)
     kind, options, about = _VARIANTS[name]
@@ -206,47 +233,40 @@ def _design(name: str, level: Level, bits: int, distribution: Distribution, size
         lambda: create_array(pe, rows=size, cols=size),
         pe,
         size=size,
-    )
-
-
-def _stationary(name: str, bits: int, size: int) -> Design:
-    """A weight-stationary array; MACs per cycle of long tiles by its exact timing."""
-    kind, about = _STATIONARY[name]
-    options: dict[str, Any] = {"accumulator_bits": bits}
-    pe = PES[kind](**options)
-    tiles = [StationaryTile(_TILE_ROWS, _TILE_K // size)] * _TILES
-    rate = size * size * WeightStationaryTiming.of(pe, size, size).utilisation(tiles)
-    return Design(
-        name,
-        "engine",
-        about,
-        bits,
-        rate,
-        lambda: WeightStationaryArray(pe, rows=size, cols=size, tile_rows=_TILE_ROWS),
-        pe,
-        size=size,
+        holds_operands=isinstance(pe, DigitElement),
     )
 
 
 def _other_engine(name: str, bits: int, size: int) -> Design:
-    pe_kind, kind, depth, about = _ENGINES[name]
+    """An engine of `_ENGINES`; MACs per cycle of long tiles by its exact timing."""
+    pe_kind, kind, about = _ENGINES[name]
+    depth = _DEPTH if kind in ("tree", "cube") else None
     options: dict[str, Any] = {"products": depth} if pe_kind == "opt2" else {}
     pe: ProcessingElement = PES[pe_kind](accumulator_bits=bits, **options)
+    side = isqrt(size * size // (depth or 1))
+    macs, create = _stationary(pe, side) if kind == "systolic" else _moving(pe, side, kind, depth)
+    return Design(
+        name, "engine", about, bits, macs, create, pe,
+        size=side, depth=depth or 1, baseline=_baseline(name),
+    )  # fmt: skip
+
+
+def _stationary(pe: ProcessingElement, size: int) -> tuple[float, Callable[[], Any]]:
+    tiles = [StationaryTile(_TILE_ROWS, _TILE_K // size)] * _TILES
+    rate = size * size * WeightStationaryTiming.of(pe, size, size).utilisation(tiles)
+    return rate, lambda: WeightStationaryArray(pe, rows=size, cols=size, tile_rows=_TILE_ROWS)
+
+
+def _moving(
+    pe: ProcessingElement, size: int, kind: EngineKind, depth: int | None
+) -> tuple[float, Callable[[], Any]]:
     # Operands of these engines do not matter; each row of A is there once per element of K.
     operands = np.zeros((_TILES * _TILE_K, size), np.int64)
     cycles = engine_trace(
         pe, operands, [_TILE_K] * _TILES, rows=size, cols=size, kind=kind, depth=depth
     ).total
-    return Design(
-        name,
-        "engine",
-        about,
-        bits,
-        _TILES * _TILE_K * size * size / cycles,
-        lambda: create_array(pe, rows=size, cols=size, kind=kind, depth=depth),
-        pe,
-        size=size,
-    )
+    create = partial(create_array, pe, rows=size, cols=size, kind=kind, depth=depth)
+    return _TILES * _TILE_K * size * size / cycles, create
 
 
 def _pe_rate(pe: ProcessingElement, distribution: Distribution) -> float:

@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from reports.ppa.designs import Design
+from reports.ppa.designs import BASELINE, Design
 from reports.ppa.flow import Job, Measurement, measure
 from reports.ppa.target import Target
 
 __all__ = [
-    "BASELINE",
     "DELAYS",
     "FLATTERED",
     "RECIPES_USED",
@@ -25,7 +24,6 @@ __all__ = [
     "row_dict",
 ]
 
-BASELINE = "mac"
 DELAYS = (300, 500, 1000, 2000)
 """Delay targets for ABC in ps."""
 
@@ -129,8 +127,11 @@ def row_dict(row: Row, baseline: Row) -> dict[str, Any]:
     return {
         "name": row.design.name,
         "about": row.design.about,
+        "baseline": row.design.baseline,
+        "shape": row.design.shape,
         "bits": row.design.bits,
         "pes": row.design.pes,
+        "cells": row.design.size**2,
         "macs_per_cycle": round(row.design.macs, 4),
         "verilog_sha256": hashlib.sha256(row.design.verilog.encode()).hexdigest(),
         "best": {"recipe": best.recipe, "delay_ps": best.delay_ps, **asdict(own)},

@@ -1,12 +1,10 @@
 """Verilog through Yosys and ABC onto a cell library, and what the result measures.
 
-Every run is kept by the hash of the Verilog, the script, the library and the tool, so that a report
-made a second time takes seconds.
+Every run is kept by the Verilog, the script, the library and the tools; see `reports.ppa.kept`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -20,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from hw.errors import InputError
-from hw.files import write_text
+from reports.ppa.kept import kept_by
 from reports.ppa.netlist import Netlist, buffer_nets, flatten
 from reports.ppa.sta import Conditions, Timing, analyse
 from reports.ppa.target import Target
-from sim.runner.toolchain import cache_folder
 
 __all__ = [
     "RECIPES",
@@ -282,12 +279,7 @@ def kept(
         RECIPES[job.recipe].abc,
         job.verilog,
     ]
-    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    path = cache_folder() / f"ppa-{digest}.json"
-    if not path.is_file():
-        write_text(path, json.dumps(make()))
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    return kept_by(parts, make)
 
 
 def _measure(job: Job, target: Target) -> Measurement:

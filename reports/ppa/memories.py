@@ -15,15 +15,33 @@ from collections import Counter
 
 from hw.pe.base import ProcessingElement
 
-__all__ = ["SRAM_ABOUT", "SRAM_UM2", "equivalent_bits", "memory_bits"]
+__all__ = [
+    "SRAM_ABOUT",
+    "SRAM_LAYOUT_ABOUT",
+    "SRAM_LAYOUT_UM2",
+    "SRAM_UM2",
+    "equivalent_bits",
+    "memory_bits",
+]
 
 SRAM_UM2 = 0.69
-"""um2 per bit of a small SRAM in a 45 nm process; see `SRAM_ABOUT`."""
+"""um2 per bit of a small SRAM in a 45 nm process, by a model; see `SRAM_ABOUT`."""
 
 SRAM_ABOUT = (
-    "0.69 um2 per bit: the 0.346 um2 cell of Intel's 45 nm process (Mistry et al., IEDM 2007), half "
-    "of whose macro is assumed to be decoders, sense amplifiers and the like; an estimate, and a kind "
-    "one for memories of a few kilobits"
+    "0.69 um2 per bit: the black box of 64 words of 15 bits for Nangate45 in OpenROAD-flow-scripts "
+    "(flow/platforms/nangate45/lef/fakeram45_64x15.lef, 11.21 x 58.8 um), whose size the generator "
+    "bsg_fakeram takes from CACTI; 64 words of 32 bits are 0.61 there. A model, of one port where "
+    "ours read and write at once: a kind figure"
+)
+
+SRAM_LAYOUT_UM2 = 4.59
+"""um2 per bit of a small SRAM that an open compiler has laid out; see `SRAM_LAYOUT_ABOUT`."""
+
+SRAM_LAYOUT_ABOUT = (
+    "4.59 um2 per bit: a layout by OpenRAM in FreePDK45, one port, 64 words of 32 bits, with all that "
+    "is around the cells (121.82 x 77.215 um: sram_32b_64_1rw_freepdk45.lef in "
+    "youss2017/NG-ICDesign); 2048 words are 1.43 um2 per bit there, and OpenRAM's own page of results "
+    "has 0.826 Mb/mm2, which is 1.2"
 )
 
 _MODULE = re.compile(r"^module (\S+?)\(.*?^endmodule", re.M | re.S)

@@ -8,9 +8,9 @@ from importlib import metadata
 from typing import Any
 
 from reports.ppa.buffers import buffers_of
-from reports.ppa.designs import Level, find_designs
+from reports.ppa.designs import BASELINE, Level, find_designs
 from reports.ppa.digits import Distribution, count, parse_distribution
-from reports.ppa.explore import BASELINE, DELAYS, FLATTERED, RECIPES_USED, Row, explore, row_dict
+from reports.ppa.explore import DELAYS, FLATTERED, RECIPES_USED, Row, explore, row_dict
 from reports.ppa.flow import RECIPES, Job, script, tool_versions
 from reports.ppa.indication import add_ratios, energy_per_mac
 from reports.ppa.target import Target
@@ -21,11 +21,16 @@ _SEED = 1
 _REDUCTION = 256
 _REDUCTIONS = 4096
 _MAIN_BITS = 32
-_ENGINES = ("mac", "opt1", "ffip", "opt2", "opt4c", "opt4e")
-"""Engines of a report in which none is named."""
-_ENGINE_RECIPES = ("yosys", "keep")
-_SWEPT = ("mac", "mac-merged", "opt1", "opt1-extended", "ffip")
-"""Designs of the sweep of accumulator widths: the pairs of digit PEs have widths of their own."""
+_ENGINES = (
+    *("mac", "opt1", "opt1-extended", "ffip", "opt2", "opt4c", "opt4e"),
+    *("opt1-ws", "opt1-matrix", "opt1-tree", "opt2-tree", "opt1-cube"),
+)
+"""Engines of a report in which none is named, beside their baselines."""
+_ENGINE_RECIPE = "keep"
+"""The best recipe of the baseline, and of most PEs; the report says what it costs the others."""
+_SWEPT = {"mac": False, "mac-merged": False, "opt1": True, "opt1-extended": True, "ffip": True}
+"""Designs of the sweep of accumulator widths, and which are carry-save. The pairs of digit PEs have
+widths of their own, which their segment sets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +86,7 @@ def run(
         "made_with": {"bitweft": f"bitweft {metadata.version('bitweft')}", **_tools()},
         "library": {
             "name": target.library.name,
-            "stem": target.name.removesuffix(".lib").lower(),
+            "stem": target.stem,
             "corner": target.library.corner,
             "sha256": target.sha256,
             "driver": target.driver,
@@ -117,15 +122,14 @@ def _level(
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
     gate = request.gate_clock and level == "engine"
-    designs = find_designs(
-        request.designs or (_ENGINES if level == "engine" else ()), level, _MAIN_BITS, distribution
-    )
+    names = request.designs or (_ENGINES if level == "engine" else ())
+    designs = find_designs(names, level, _MAIN_BITS, distribution)
     # The flattered baseline is a figure for the table of PEs only.
     recipes = (*request.recipes, FLATTERED)
     delays = request.delays
     if level == "engine":
-        # Minutes per run: one target, and the recipes that can be the best of a large design.
-        recipes = tuple(r for r in request.recipes if r in _ENGINE_RECIPES) or request.recipes
+        # Minutes per run: one target and one recipe.
+        recipes = tuple(r for r in request.recipes if r == _ENGINE_RECIPE) or request.recipes
         delays = (min(request.delays),)
     rows = explore(
         designs,
@@ -136,20 +140,26 @@ def _level(
         gate_clock=gate,
         progress=progress,
     )
-    (baseline,) = (row for row in rows if row.design.name == BASELINE)
+    baselines = {row.design.name: row for row in rows}
     content: dict[str, Any] = {
         "bits": _MAIN_BITS,
         "gate_clock": gate,
         "operands": distribution.rule,
-        "designs": [row_dict(row, baseline) for row in rows],
+        "designs": [row_dict(row, baselines[row.design.baseline]) for row in rows],
     }
+    uniform = find_designs(names, level, _MAIN_BITS, parse_distribution("uniform"))
+    for entry, design in zip(content["designs"], uniform, strict=True):
+        # Area and period are of the hardware; operands move the cycles only, never the baseline's.
+        rate = design.macs / entry["macs_per_cycle"]
+        entry["relative"]["uniform"] = round(entry["relative"]["best"] * rate, 4)
     if level == "engine":
-        content["buffers"] = buffers_of(rows, baseline, target)
+        content["buffers"] = buffers_of(rows, baselines, target)
     if level == "pe":
         for row, entry in zip(rows, content["designs"], strict=True):
             progress(f"{row.design.name}, energy")
             entry["energy"] = energy_per_mac(row, target, distribution)
         add_ratios(content["designs"])
+        baseline = baselines[BASELINE]
         flattered = baseline.best(FLATTERED)
         content["no_booth"] = {
             "area": flattered.measurement.area,
@@ -192,7 +202,12 @@ def _widths(
         ]
         periods = [point.measurement.period for point in best]
         designs_out.append(
-            {"name": name, "points": points, "spread": round(max(periods) / min(periods), 4)}
+            {
+                "name": name,
+                "carry_save": _SWEPT[name],
+                "points": points,
+                "spread": round(max(periods) / min(periods), 4),
+            }
         )
     return {"bits": list(request.widths), "designs": designs_out}
 

@@ -46,6 +46,11 @@ class Target:
     wire: str
 
     @property
+    def stem(self) -> str:
+        """The name as part of a file's name."""
+        return self.name.removesuffix(".lib").lower()
+
+    @property
     def library(self) -> Library:
         return _library(self.path)
 

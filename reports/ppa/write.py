@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from reports.page import Picture, Section, Table, page
+from reports.ppa.goals import STEADY
 from reports.ppa.plots import plot_area_delay, plot_ratios, plot_widths
+from reports.ppa.write_levels import breakdown, points, ratios, stem
 from reports.ppa.write_parts import buffers_sections, energy_sections, published_section
 
 __all__ = ["markdown", "sections", "write_report"]
 
 Result = dict[str, Any]
 
-_LEVELS = {
-    "pe": "Processing elements",
-    "engine": "Engines",
-}
 _LEFT_OUT = (
     "Left out: wires and their delay (but see the columns with the library's wire load model), the "
     "clock tree, clock skew and uncertainty, hold fixing, power grid, filler cells, temperature and "
@@ -31,9 +28,9 @@ def sections(result: Result) -> list[Section]:
     parts = [_method(result)]
     for level in ("pe", "engine"):
         if level in result:
-            parts += [_ratios(result, level), _points(result, level)]
+            parts += [ratios(result, level), points(result, level)]
             if level == "engine":
-                parts += [*buffers_sections(result), _breakdown(result)]
+                parts += [*buffers_sections(result), breakdown(result)]
             else:
                 parts += energy_sections(result)
     if "widths" in result:
@@ -69,164 +66,6 @@ def _method(result: Result) -> Section:
     )
 
 
-def _ratios(result: Result, level: str) -> Section:
-    rows = []
-    content = result[level]
-    for row in content["designs"]:
-        best, relative = row["best"], row["relative"]
-        rows.append(
-            (
-                row["name"],
-                row["about"],
-                str(row["pes"]),
-                f"{best['area'] / row['pes']:,.0f}",
-                f"{best['sequential_area'] / row['pes']:,.0f}",
-                f"{best['period']:.3f}",
-                f"{best['period_wires']:.3f}",
-                str(best["gates"]),
-                f"{row['macs_per_cycle']:.4g}",
-                *((f"{row['energy']['total'] / 1000:.2f}",) if "energy" in row else ()),
-                f"{row['gmacs_per_mm2']:,.0f}",
-                f"{best['recipe']}, {best['delay_ps']} ps",
-                f"{relative['best']:.2f}",
-                _ratio(relative["same_recipe"]),
-                f"{relative['wires']:.2f}",
-            )
-        )
-    text = (
-        f"Results of {content['bits']} bits, int8 operands; where the cycles depend on them, they "
-        f"are {content['operands']}. The last three columns are performance "
-        "per area over that of the first row: each design at its best recipe and target; both with "
-        "Yosys' own scripts; the best points with the library's wire load model."
-    )
-    if level == "pe":
-        text += (
-            " The pairs of digit PEs (opt2 to opt4e) hold one bit weight of 256 products and are "
-            "narrower; the adders that shift and add them up, one for four PEs, and operand buffers "
-            "are outside, as are the one addition per sum of carry-save PEs and the corrections of "
-            "fip and ffip. A PE that is listed with others shares its encoders with them, and its "
-            "share is in its area."
-        )
-        flattered = content["no_booth"]
-        text += (
-            " With Yosys' default multiplier, which is no Booth multiplier, the baseline would be "
-            f"{flattered['area']:,.0f} um2 at {flattered['period']:.3f} ns, which is "
-            f"{flattered['relative']:.2f} times the performance per area of the baseline used here; "
-            "ratios to it would flatter every other row."
-        )
-    else:
-        text += (
-            " An engine is the whole array with input skew, drain, resolve adders, alignment and "
-            "result queue, at the shortest delay target. Modules that occur more than once are mapped once; the netlist is "
-            "flattened for timing, and nets that are too heavy for their driver get buffer trees, "
-            f"which are in the area. Clock gating: {'on' if content['gate_clock'] else 'off'}. The "
-            "digit arrays (opt2, opt4c, opt4e) keep operands in memories, which the library has not: "
-            "this table has their logic only, and the next one the memories."
-        )
-    return Section(
-        _LEVELS[level],
-        text,
-        Table(
-            (
-                "Design",
-                "",
-                "um2",
-                "of it registers",
-                "period ns",
-                "with wire load",
-                "gates",
-                "MACs/cycle",
-                *(("pJ/MAC (indication)",) if "energy" in content["designs"][0] else ()),
-                "GMAC/s/mm2",
-                "best with",
-                "perf/area",
-                "same recipe",
-                "wire load",
-            ),  # fmt: skip
-            rows,
-        ),
-        [
-            Picture(f"{_stem(result)}-{level}-ratios.svg", "Performance per area over the MAC's"),
-            Picture(
-                f"{_stem(result)}-{level}-points.svg",
-                "Area and period of every point; the lines are equal performance per area of a MAC",
-            ),
-        ],
-    )
-
-
-def _ratio(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
-
-
-def _points(result: Result, level: str) -> Section:
-    rows = [
-        (
-            row["name"],
-            point["recipe"],
-            str(point["delay_ps"]),
-            f"{point['area']:,.0f}",
-            f"{point['period']:.3f}",
-            f"{point['period_wires']:.3f}",
-            str(point["gates"]),
-            f"{point['area'] * point['period'] / row['macs_per_cycle']:,.0f}",
-        )
-        for row in result[level]["designs"]
-        for point in _distinct(row["points"])
-    ]
-    return Section(
-        f"{_LEVELS[level]}: all points",
-        "Targets that gave the same netlist are one line.",
-        Table(
-            (
-                "Design",
-                "recipe",
-                "target ps",
-                "um2",
-                "period ns",
-                "with wire load",
-                "gates",
-                "um2 ns per MAC",
-            ),
-            rows,
-        ),
-    )
-
-
-def _distinct(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for point in points:
-        key = (point["recipe"], point["area"], point["period"])
-        if key in found:
-            found[key] = {
-                **found[key],
-                "delay_ps": f"{found[key]['delay_ps']}, {point['delay_ps']}",
-            }
-        else:
-            found[key] = dict(point)
-    return list(found.values())
-
-
-def _breakdown(result: Result) -> Section:
-    names = sorted({part for row in result["engine"]["designs"] for part in row["best"]["parts"]})
-    return Section(
-        "Engines: where the area is",
-        "um2 of the best point. The top is everything that occurs once: skew and alignment "
-        "registers, queue, control.",
-        Table(
-            ("Design", *names, "buffers added"),
-            [
-                (
-                    row["name"],
-                    *(f"{row['best']['parts'].get(name, 0):,.0f}" for name in names),
-                    str(row["best"]["buffers"]),
-                )
-                for row in result["engine"]["designs"]
-            ],
-        ),
-    )
-
-
 def _widths(result: Result) -> Section:
     content = result["widths"]
     header = ["Design"]
@@ -237,13 +76,17 @@ def _widths(result: Result) -> Section:
         cells = [row["name"]]
         for point in row["points"]:
             cells += [f"{point['area']:,.0f}", f"{point['period']:.3f}"]
-        rows.append((*cells, f"{100 * (row['spread'] - 1):.0f} %"))
+        change = row["spread"] - 1
+        verdict = ("yes" if change < STEADY else "no") if row["carry_save"] else "not carry-save"
+        rows.append((*cells, f"{100 * change:.1f} %", verdict))
     return Section(
         "Accumulator width",
         "Every width at its best point. The last column is how much the slowest width's period "
-        "exceeds the fastest's: a carry-save accumulator has no carry chain to grow.",
-        Table((*header, "period varies by"), rows),
-        [Picture(f"{_stem(result)}-widths.svg", "Period against accumulator width")],
+        "exceeds the fastest's: a carry-save accumulator has no carry chain to grow, and should stay "
+        f"below {100 * STEADY:.0f} %. The pairs of digit PEs have widths of their own, which the "
+        "length of their segments sets.",
+        Table((*header, "period varies by", f"below {100 * STEADY:.0f} %"), rows),
+        [Picture(f"{stem(result)}-widths.svg", "Period against accumulator width")],
     )
 
 
@@ -280,10 +123,6 @@ def _scripts(result: Result) -> Section:
     )
 
 
-def _stem(result: Result) -> str:
-    return f"ppa-{result['library']['stem']}"
-
-
 def markdown(result: Result) -> str:
     """The report as Markdown."""
     lines = [f"# {_title(result)}", "", _summary(result)]
@@ -305,27 +144,30 @@ def _title(result: Result) -> str:
 
 def _summary(result: Result) -> str:
     said = []
-    for level, noun in (("pe", "by themselves"), ("engine", "in a 16 x 16 array")):
-        rows = [r for r in result.get(level, {}).get("designs", ()) if r["name"] != "mac"]
+    for level, noun, over in (
+        ("pe", "PEs by themselves", "a Booth MAC"),
+        ("engine", "engines", "an array of Booth MACs of its kind"),
+    ):
+        rows = [r for r in result.get(level, {}).get("designs", ()) if r["name"] != r["baseline"]]
         if rows:
             best = max(rows, key=lambda r: float(r["relative"]["best"]))
             said.append(
-                f"Of the PEs {noun}, {best['name']} has the greatest performance per area: "
-                f"{best['relative']['best']:.2f} times that of a Booth MAC from the same run."
+                f"Of the {noun}, {best['name']} gains most: {best['relative']['best']:.2f} times "
+                f"the performance per area of {over} from the same run."
             )
     return " ".join(said)
 
 
 def write_report(result: Result, folder: Path) -> None:
     """Writes ``ppa-LIBRARY.md``, ``.html`` and the pictures."""
-    stem = _stem(result)
-    (folder / f"{stem}.md").write_text(markdown(result), encoding="utf-8")
+    name = stem(result)
+    (folder / f"{name}.md").write_text(markdown(result), encoding="utf-8")
     html = page(_title(result), _summary(result), sections(result), "Made by bitweft ppa.")
-    (folder / f"{stem}.html").write_text(html, encoding="utf-8")
+    (folder / f"{name}.html").write_text(html, encoding="utf-8")
     for level in ("pe", "engine"):
         if level in result:
             rows = result[level]["designs"]
-            plot_ratios(rows, folder, f"{stem}-{level}-ratios")
-            plot_area_delay(rows, folder, f"{stem}-{level}-points")
+            plot_ratios(rows, folder, f"{name}-{level}-ratios")
+            plot_area_delay(rows, folder, f"{name}-{level}-points")
     if "widths" in result:
-        plot_widths(result["widths"], folder, f"{stem}-widths")
+        plot_widths(result["widths"], folder, f"{name}-widths")

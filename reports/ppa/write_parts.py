@@ -11,6 +11,8 @@ __all__ = ["buffers_sections", "energy_sections", "published_section"]
 
 Result = dict[str, Any]
 
+_PRICES = ("SRAM by a model", "SRAM by an open compiler", "flip-flops")
+
 
 def energy_sections(result: Result) -> list[Section]:
     """Energy per MAC of PEs, in parts, where it was measured."""
@@ -64,42 +66,49 @@ def buffers_sections(result: Result) -> list[Section]:
     if "buffers" not in result["engine"]:
         return []
     content = result["engine"]["buffers"]
-    cost = content["um2_per_bit"]
-    best = {row["name"]: row["best"]["area"] for row in result["engine"]["designs"]}
+    cost, about = content["um2_per_bit"], content["about"]
+    engines = {row["name"]: row for row in result["engine"]["designs"]}
     rows = [
         (
             row["name"],
+            engines[row["name"]]["baseline"],
+            f"{row['operand_bits']:,}",
             "its own" if row["inside"] else "beside it",
-            f"{row['bits']:,}",
-            f"{best[row['name']]:,.0f}",
-            *(f"{cost[name] * row['bits']:,.0f}" for name in ("sram", "flip_flops")),
-            *(f"{row['relative'][name]:.2f}" for name in ("logic", "sram", "flip_flops")),
+            f"{row['sum_bits']:,}",
+            f"{engines[row['name']]['best']['area']:,.0f}",
+            *(f"{row['relative'][name]:.2f}" for name in cost),
+            "" if row["break_even"] is None else f"{row['break_even']:.2f}",
         )
         for row in content["designs"]
     ]
     section = Section(
-        "Engines with their operand buffers",
-        "Double buffers for "
+        "Engines with their memories",
+        "Operands: double buffers for "
         f"{content['segment']} elements of K per row and column. A digit array holds them inside, and "
         "the weights once per row, since its rows run at paces of their own; a dense array needs none "
         "inside, but its operands have to come from somewhere every cycle: it gets the equivalent "
-        f"ones beside it, one copy. SRAM: {content['sram_about']}. Flip-flops: "
+        "ones beside it, one copy. Sums: the memory in which a weight-stationary array keeps them "
+        "between blocks of K. Performance per area is over that of the engine under *over*, whose "
+        f"memories count likewise, for the logic only and at three prices of a bit. {_PRICES[0]}: "
+        f"{about['sram']}. {_PRICES[1]}: {about['sram_layout']}. {_PRICES[2]}: "
         f"{cost['flip_flops']:.2f} um2 per bit, measured on a memory of 64 words of 16 bits with "
         "its write enables and read multiplexers; nobody would build it so, it is an upper bound. "
+        "The last column is the price of a bit, in um2, up to which an engine with more memory than "
+        "its baseline is still ahead. "
         "Memories are taken to be as fast as a flip-flop at their ports: a real SRAM would need a "
         "pipeline stage more. Cycles are those of the exact timing model on the operands named "
         "above, waiting of rows for one another included.",
         Table(
             (
                 "Design",
+                "over",
+                "bits of operands",
                 "buffers",
-                "bits",
+                "bits of sums",
                 "logic um2",
-                "SRAM um2",
-                "flip-flops um2",
                 "perf/area, logic only",
-                "with SRAM",
-                "with flip-flops",
+                *_PRICES,
+                "ahead up to um2 per bit",
             ),
             rows,
         ),
@@ -114,7 +123,7 @@ def published_section(result: Result) -> Section | None:
             claim.source,
             claim.quantity,
             f"{claim.theirs:.2f}",
-            f"{claim.design}, {claim.level}",
+            f"{claim.design} over {claim.baseline}, {claim.level}",
             f"{ours:.2f}",
         )
         for claim in CLAIMS
@@ -124,10 +133,10 @@ def published_section(result: Result) -> Section | None:
         return None
     return Section(
         "Beside the published figures",
-        "All relative to a MAC. Theirs are quoted: the paper is Wu et al., HPCA 2025 (arXiv "
+        "All relative to MACs. Theirs are quoted: the paper is Wu et al., HPCA 2025 (arXiv "
         "2503.06342), 28 nm; RTL reports are those in the authors' repository, 32 nm educational "
         "library, Design Compiler with retiming and wire load, best points that met timing (the "
         "ratios are our arithmetic). Another "
         "process, other tools and another baseline: agreement in direction is what can be expected.",
-        Table(("Their design", "source", "quantity", "theirs", "ours", ""), rows),
+        Table(("Their design", "source", "quantity", "theirs", "our rows", "ours"), rows),
     )
