@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import networkx  # type: ignore[import-untyped]
 import onnx
 
 from mapper.budget import Budget
@@ -21,6 +22,7 @@ __all__ = [
     "light_model",
     "mapped",
     "random_graph",
+    "ring_graph",
     "with_after",
 ]
 
@@ -37,6 +39,29 @@ SOURCE = Source(
 def mapped(graph: Graph, capacity: int, limits: Limits | None = None) -> Mapped:
     """Maps a graph onto so many bytes."""
     return map_graph(graph, Budget("bytes", capacity), SOURCE, limits=limits)
+
+
+def ring_graph(nodes: int, *, seed: int, size: int = 64) -> Graph:
+    """RandWire's plain graph: a Watts-Strogatz ring (k = 4, p = 0.75), edges from low to high.
+
+    A node with several inputs is a sum followed by a convolution; the sinks are averaged; all
+    tensors are equal in size (arXiv 1904.01569, as in the literature's scheduling experiments).
+    """
+    ring = networkx.connected_watts_strogatz_graph(nodes, 4, 0.75, seed=seed)
+    before: list[list[int]] = [[] for _ in range(nodes)]
+    for a, b in sorted(tuple(sorted(edge)) for edge in ring.edges()):
+        before[b].append(a)
+    wiring: list[tuple[str, list[str], list[str]]] = []
+    for node, earlier in enumerate(before):
+        reads = [f"t{a}" for a in earlier] or ["in"]
+        if len(reads) > 1:
+            wiring.append((f"sum{node}", reads, [f"s{node}"]))
+            reads = [f"s{node}"]
+        wiring.append((f"conv{node}", reads, [f"t{node}"]))
+    read = {a for earlier in before for a in earlier}
+    wiring.append(("mean", [f"t{n}" for n in range(nodes) if n not in read], ["out"]))
+    names = ["in", *(name for _, _, writes in wiring for name in writes)]
+    return graph_from(wiring, dict.fromkeys(names, size), ["out"])
 
 
 def light_model(name: str) -> Path:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from mapper.schedule.downsets import Downsets, downsets_of
-from mapper.schedule.levels import least
 from mapper.schedule.part import contracted, part_of
+from mapper.schedule.prices import least_priced
 from mapper.schedule.problem import Problem, Schedule
 from mapper.schedule.solver import Limits
 
@@ -204,7 +204,7 @@ class _Walk:
         downsets.fill(self.limits, entries=_ENTRIES)
         key = share, frozenset(self.order[first:last]), self.charged(first, last)
         paid = self.paid(first, last)
-        result = least(
+        result = least_priced(
             downsets,
             self.limits.share(0.5),
             upper=paid,

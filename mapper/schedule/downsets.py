@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mapper.schedule.chip import NO_CHIP
 from mapper.schedule.compiled import lattice
 from mapper.schedule.compiled.table import fill_table, heuristic
 from mapper.schedule.part import Part
@@ -85,6 +86,7 @@ class Downsets:
         self.where = np.zeros(count, dtype=np.int64)
         self.width = np.zeros(count, dtype=np.int64)
         self.table = np.zeros(1, dtype=np.int32)
+        self.chip = NO_CHIP
 
     def fill(self, limits: Limits, entries: int = _ENTRIES) -> int:
         """Builds the table, in the finest unit that `entries` allow; returns the bound at its root."""

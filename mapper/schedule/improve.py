@@ -15,9 +15,10 @@ from mapper.schedule.bounds import Effort, Guide, Stretches
 from mapper.schedule.cuts import cuts_of, segment_at
 from mapper.schedule.downsets import Downsets, downsets_of
 from mapper.schedule.exact import model_size, solve_capacity
-from mapper.schedule.levels import Way, least, search
+from mapper.schedule.levels import Way, search
 from mapper.schedule.neighbourhood import Window, improve, spliced, window_at
 from mapper.schedule.part import Part, along, contracted
+from mapper.schedule.prices import affordable, least_priced
 from mapper.schedule.problem import Problem, Schedule, cost_of, rank_of
 from mapper.schedule.side_by_side import side_by_side
 from mapper.schedule.solver import Limits, Progress
@@ -164,8 +165,9 @@ class _Segments:
             steps.append((0.05, partial(self._shorten, span, 2_000, 100)))
             steps += [(0.5, partial(self._whole, span, coarse)) for coarse in whole]
             if exact:
-                # Nothing else is as strong: it gets the rest.
-                steps[-1] = (1.0, steps[-1][1])
+                exact = affordable(whole[-1][0], limits, budget)
+                # Nothing else is as strong where it can end: then it gets the rest.
+                steps[-1] = (1.0 if exact else 0.2, steps[-1][1])
         if not exact:
             steps += [(phase.share, partial(self._phase, span, phase)) for phase in _PHASES]
         for fraction, step in steps:
@@ -265,7 +267,9 @@ class _Segments:
             downsets.fill(limits)
         window = self._window(span)
         self._raise(span, downsets.bound_at_start())
-        result = least(downsets, limits, upper=window.cost, lower=self.bounds[span], budget=budget)
+        result = least_priced(
+            downsets, limits, upper=window.cost, lower=self.bounds[span], budget=budget
+        )
         self._raise(span, result.bound)
         way = result.way
         if way is not None and chains:

@@ -217,6 +217,7 @@ def _level(
             downsets.width,
             downsets.table,
             downsets.rate,
+            *downsets.chip.arguments(downsets.quantum, TIES),
             threshold,
             min(_CHUNK, budget - spent + 1),
             slots,

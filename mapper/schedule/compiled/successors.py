@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from mapper.schedule.compiled.chip import chip_ahead
 from mapper.schedule.compiled.dominance import compare_next_uses
 from mapper.schedule.compiled.table import ahead
 from mapper.schedule.compiled.words import MIX, MIX2, ONE, ZERO, has, lowest, mixed, total_of
@@ -105,6 +106,12 @@ def expand(
     width: Array,
     table: Array,
     rate: float,
+    rank: Array,
+    prices: Array,
+    chip_where: Array,
+    chip: Array,
+    chip_rate: float,
+    grain: int,
     threshold: int,
     budget: int,
     slots: Array,
@@ -246,7 +253,13 @@ def expand(
                     t0 = ((c0 | e0) & n0) | f0
                     t1 = ((c1 | e1) & n1) | f1
                     g = base + spent
-                    bound = g + ahead(j, s0, s1, t0, t1, live, unit, where, width, table, rate)
+                    more = ahead(j, s0, s1, t0, t1, live, unit, where, width, table, rate)
+                    if chip.size and g + more <= threshold:
+                        units = chip_ahead(
+                            j, s0, s1, t0, t1, sets, live, readers, rank, prices, chip_where, chip
+                        )
+                        more = max(more, np.int64(np.ceil(units * chip_rate - 1e-6)) * grain)
+                    bound = g + more
                     if bound > threshold:
                         if bound < least:
                             least = bound
