@@ -22,7 +22,7 @@ transfers                 exactly those that the intervals and stages imply, wit
 weights                   what operators share is equal; what stays has a place of its own
 compulsory                the three counts and their sum are what the transfers and operators say
 objective                 it is the bytes of fetches, spills, repeated loads and weights read again
-bound                     it is at most the objective and at most every baseline
+bound                     it is at most the objective and at most every baseline with addresses
 gap                       it is (objective - bound) / objective
 status                    optimal exactly when objective and bound agree
 ========================  ==========================================================================

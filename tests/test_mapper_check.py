@@ -200,6 +200,17 @@ def _baseline_below_the_bound(plan: Plan, random: Random) -> None:
     plan["baselines"]["miracle"] = 0
 
 
+def test_a_baseline_without_addresses_may_cost_less_than_the_bound() -> None:
+    plan = json.loads(json.dumps(next(p for p in PLANS if p["bound_bytes"])))
+    for name in [n for n in plan["baselines"] if not n.startswith("tflite_")]:
+        plan["baselines"][name] = 0
+    assert check_plan(plan) is None
+    plan["baselines"]["tflite_belady_file_order"] = plan["bound_bytes"] - 1
+    broken = check_plan(plan)
+    assert broken is not None
+    assert broken.rule == "bound"
+
+
 def _wrong_gap(plan: Plan, random: Random) -> None:
     plan["gap"] = 0.5 if plan["gap"] < 0.4 else 0.0
 

@@ -251,15 +251,15 @@ class TestAddresses:
         walk = place_along(problem, order, capacity)
         assert cost_of(problem, plan.schedule) <= cost_of(problem, walk.schedule)
 
-    def test_a_cheapest_schedule_that_does_not_pack_is_not_called_optimal(self) -> None:
+    def test_what_fragmentation_costs_is_proven(self) -> None:
         graph = fragmented_graph()
         assert resolve_budget(graph, "MR").bytes == resolve_budget(graph, "MP").bytes == 52
         result = mapped(graph, 52)
         assert result.plan is not None
         assert check_plan(json.loads(result.plan.text())) is None
-        # One unit leaves and returns; that nothing less does is not proven.
-        assert (result.status, result.plan.objective_bytes) == ("feasible", 20)
-        assert (result.plan.bound_bytes, result.plan.gap) == (0, 1.0)
+        # One unit leaves and returns, although every step fits: nothing less does.
+        assert (result.status, result.plan.objective_bytes) == ("optimal", 20)
+        assert (result.plan.bound_bytes, result.plan.gap) == (20, 0.0)
 
     def test_room_to_spare_ends_fragmentation(self) -> None:
         result = mapped(fragmented_graph(), 62)

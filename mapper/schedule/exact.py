@@ -44,17 +44,22 @@ class CapacityModel:
     problem : Problem
     capacity : int
         Bytes.
+    moving : bool
+        Whether a tensor that is on chip may be fetched again, to another address: `kept` then says
+        where it stays.
     unit : int
         Greatest common divisor of the sizes: what the model counts in.
     """
 
     problem: Problem
     capacity: int
+    moving: bool = False
     model: cp_model.CpModel = field(default_factory=cp_model.CpModel)
     run: dict[tuple[int, int], Var] = field(default_factory=dict)
     resident: dict[tuple[int, int], Var] = field(default_factory=dict)
     fetched: dict[tuple[int, int], Var] = field(default_factory=dict)
     written: dict[int, Var] = field(default_factory=dict)
+    kept: dict[tuple[int, int], Var] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         p = self.problem
@@ -103,6 +108,8 @@ class CapacityModel:
             begins = [i.first for i in intervals[1 if self.problem.producer[a] >= 0 else 0 :]]
             if (a, t) in self.fetched:
                 self._hint(self.fetched[a, t], t in begins)
+            if (a, t) in self.kept:
+                self._hint(self.kept[a, t], any(i.first < t < i.last for i in intervals))
         for a, w in self.written.items():
             self._hint(w, len(schedule.residency[a]) > 1)
 
@@ -177,9 +184,15 @@ class CapacityModel:
             any_of(m, [negated(now), *(negated(self._ran(o, t - 1)) for o in readers)])  # death
             f = self.fetched[a, t] = m.new_bool_var(f"f{a},{t}")
             born = self._run(made, t) if made >= 0 else 0
-            any_of(m, [negated(now), before, born, f])  # resident without a reason: fetched
+            stays = before
+            if self.moving and t > self.window(a)[0]:
+                stays = self.kept[a, t] = m.new_bool_var(f"k{a},{t}")
+                implies(m, stays, before)
+                m.add_implication(stays, now)
+                implies(m, stays, negated(born))
+            any_of(m, [negated(now), stays, born, f])  # resident without a reason: fetched
             m.add_implication(f, now)
-            implies(m, f, negated(before))
+            implies(m, f, negated(stays))
             implies(m, f, negated(born))
             any_of(m, [negated(f), *(self._run(o, t) for o in readers)])  # as late as possible
             if made >= 0:

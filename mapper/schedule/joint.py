@@ -1,7 +1,8 @@
 """Exact models with addresses, for when the cheapest residency does not pack.
 
 `solve_joint` gives every tensor one address for life, under any order: a restriction, so its
-result is an upper bound, and where it meets the bound of the capacity model the plan is optimal.
+result is an upper bound, and where it meets the bound of the capacity model the plan is optimal;
+where it does not, see `mapper.schedule.copies`.
 `solve_fixed` lets every fetch choose a new address (eq. 11 of arXiv 2311.18246), along one order
 (eq. 16-17).
 """

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from mapper.pack import Buffer, pack
 from mapper.schedule.baselines import arena
 from mapper.schedule.constructive import place_along
+from mapper.schedule.copies import solve_copies
 from mapper.schedule.greedy import belady
 from mapper.schedule.joint import solve_fixed, solve_joint
 from mapper.schedule.neighbourhood import improve
@@ -53,13 +54,14 @@ def place(
     *,
     bound: int,
     on_progress: Progress | None = None,
-) -> Placed:
-    """The best plan with addresses that can be found.
+) -> tuple[Placed, int]:
+    """The best plan with addresses that can be found, and a proven lower bound on any.
 
     In turn, until one is as cheap as the cheapest schedule: the schedules themselves; the cheapest
     with intervals cut where addresses are short; schedules made for a smaller scratchpad, which
-    leave room for holes; the exact models with addresses. A schedule that does not pack is never
-    returned.
+    leave room for holes; the exact models, first with one address per tensor, then, where that
+    leaves something open, with one per fetch, which proves what addresses cost. A schedule that
+    does not pack is never returned.
 
     Parameters
     ----------
@@ -102,7 +104,7 @@ def place(
         best.append(place_along(problem, least.order, capacity))
         best += [arena(problem, schedule, capacity) for schedule in ranked[:_ARENAS]]
     if done():
-        return min(best, key=lambda p: rank_of(problem, p.schedule))
+        return min(best, key=lambda p: rank_of(problem, p.schedule)), bound
     for schedule in _cut_once(problem, least):
         if done() or rank_of(problem, schedule) >= cost():
             break
@@ -135,6 +137,20 @@ def place(
         )
         best += [joint] if joint is not None else []
     if not done():
+        known = min(best, key=lambda p: rank_of(problem, p.schedule))
+        copies = solve_copies(
+            problem,
+            capacity,
+            limits.share(0.6),
+            bound=bound,
+            known=known,
+            cost=cost()[0],
+            effort=limits.effort / 2,
+            on_progress=on_progress,
+        )
+        best += [copies.placed] if copies.placed is not None else []
+        bound = copies.bound
+    if not done():
         fixed = solve_fixed(
             problem,
             least.order,
@@ -145,7 +161,7 @@ def place(
             on_progress=on_progress,
         )
         best += [fixed] if fixed is not None else []
-    return min(best, key=lambda p: rank_of(problem, p.schedule))
+    return min(best, key=lambda p: rank_of(problem, p.schedule)), bound
 
 
 def _cut_once(problem: Problem, schedule: Schedule) -> Iterator[Schedule]:

@@ -95,19 +95,21 @@ def least_priced(
     Parameters as there. Where the table cannot have entries for all down-sets, it is left out: what
     passes through others costs nothing.
     """
-    first = least(
-        downsets, limits, upper=upper, lower=lower, budget=budget // 20, widest=min(widest, 300)
-    )
+    entries = entries_of(downsets)
+    # As long without a table as it takes to make one.
+    trial = limits.share(0.3)
+    allowed = min(budget // 4, budget // 40 + entries // _PER_STATE)
+    first = least(downsets, trial, upper=upper, lower=lower, budget=allowed, widest=widest)
     spent = first.states
     if first.way is None and not first.complete:
         # What is known of costs decides how finely the table tells them apart.
-        beam = search(downsets, limits, threshold=upper, width=300, budget=budget // 4)
+        beam = search(downsets, trial, threshold=upper, width=300, budget=budget // 8)
         first, spent = replace(beam, bound=max(first.bound, beam.bound)), spent + beam.states
     way, bound = first.way, max(lower, first.bound)
     upper = min(upper, way.cost) if way is not None else upper
     if first.complete or bound >= upper:
         return first
-    most, entries = _most_entries(limits, budget - spent), entries_of(downsets)
+    most = _most_entries(limits, budget - spent)
     if entries <= most:
         prices = Prices(downsets)
         if way is not None:

@@ -105,7 +105,7 @@ def search(
         schedules.insert(0, smaller.expanded(best.schedule))
         bound = best.bound
     tell("addresses", min(cost_of(problem, schedule) for schedule in schedules), bound)
-    placed = place(
+    placed, bound = place(
         problem, schedules, known, capacity, limits, bound=bound, on_progress=on_progress
     )
     return Found(placed, cost_of(problem, placed.schedule), bound, baselines)
