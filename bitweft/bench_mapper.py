@@ -24,7 +24,16 @@ from mapper.onnx_import import Layout, graph_of
 from mapper.plan import Source
 from mapper.schedule.baselines import METHODS
 
-__all__ = ["BUDGETS", "CASES", "Case", "markdown", "reductions", "run_case", "versions"]
+__all__ = [
+    "BUDGETS",
+    "CASES",
+    "Case",
+    "graph_of_case",
+    "markdown",
+    "reductions",
+    "run_case",
+    "versions",
+]
 
 BUDGETS = ("MR", "MH", "MP")
 WORKERS = 2  # one looks for schedules while the other looks for bounds
@@ -70,7 +79,7 @@ def run_case(
     progress : callable, optional
         Receives what is being done.
     """
-    graph, file = _graph(case)
+    graph, file = graph_of_case(case)
     results: list[dict[str, Any]] = []
     largest = largest_operator(graph)[1]
     for name in BUDGETS:
@@ -106,7 +115,8 @@ def run_case(
     return results
 
 
-def _graph(case: Case) -> tuple[Graph, str]:
+def graph_of_case(case: Case) -> tuple[Graph, str]:
+    """The graph of a network with weights of no value, and the name of its file."""
     network = find_network(case.network)
     with tempfile.TemporaryDirectory(prefix="bitweft-") as folder:
         model = Path(folder) / f"{case.network}.onnx"

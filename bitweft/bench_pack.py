@@ -4,117 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from random import Random
 from statistics import median
 from typing import Any
 
-from hw.errors import InputError
+from bitweft.pack_draws import UNIT, cut_memory
+from bitweft.pack_instances import Instance
 from mapper.limits import Limits
 from mapper.pack import Buffer, pack
-from mapper.pack_file import read_buffers
 
-__all__ = [
-    "Instance",
-    "cut_memory",
-    "drawn",
-    "folder_of",
-    "overlaps",
-    "page",
-    "run_packing",
-    "versions",
-]
-
-_UNITS = 1024
-
-
-@dataclass(frozen=True)
-class Instance:
-    """A packing question with a name; `drawn` is whether it comes from a seed, not from a file."""
-
-    name: str
-    buffers: list[Buffer]
-    capacity: int
-    drawn: bool = False
-
-
-def folder_of(folder: Path) -> list[Instance]:
-    """The files ``NAME.CAPACITY.csv`` of a folder.
-
-    Raises
-    ------
-    InputError
-        There is none, or one cannot be read.
-    """
-    named = [(path, re.fullmatch(r"(.+)\.([0-9]+)\.csv", path.name)) for path in _files(folder)]
-    found = [
-        Instance(match[1], read_buffers(path)[1], int(match[2])) for path, match in named if match
-    ]
-    if not found:
-        raise InputError(
-            f"--instances must be a folder with files NAME.CAPACITY.csv, not {str(folder)!r}."
-        )
-    return found
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
-
-
-def drawn(numbers: int) -> list[Instance]:
-    """Memories cut into buffers, `numbers` of each size and slack."""
-    return [
-        Instance(
-            f"{count} buffers, slack {100 * slack:.0f} %, {number}",
-            cut_memory(Random(1000 * count + number), count, _UNITS, slack),
-            _UNITS,
-            drawn=True,
-        )
-        for count in (100, 200, 300, 450)
-        for slack in (0.0, 0.02, 0.06)
-        for number in range(numbers)
-    ]
-
-
-def cut_memory(random: Random, count: int, capacity: int, slack: float = 0.0) -> list[Buffer]:
-    """A memory of `count` steps cut into `count` buffers, some made smaller by up to 4 * `slack`.
-
-    A fifth of the cuts is a pinwheel, which no straight line divides.
-    """
-    pieces = [(0, count, 0, capacity)]
-    while len(pieces) < count:
-        areas = [((b - a) * (d - c)) ** 0.7 for a, b, c, d in pieces]
-        (i,) = random.choices(range(len(pieces)), areas)
-        a, b, c, d = pieces[i]
-        if random.random() < 0.2 and min(b - a, d - c) >= 3 and len(pieces) + 4 <= count:
-            (s, t), (u, v) = (
-                sorted(random.sample(range(x + 1, y), 2)) for x, y in ((a, b), (c, d))
-            )
-            pieces[i : i + 1] = [
-                (a, t, c, u),
-                (t, b, c, v),
-                (s, b, v, d),
-                (a, s, u, d),
-                (s, t, u, v),
-            ]
-        elif random.random() < 0.6:
-            if b - a > 1:
-                s = random.randint(a + 1, b - 1)
-                pieces[i : i + 1] = [(a, s, c, d), (s, b, c, d)]
-        elif d - c > 1:
-            u = random.randint(c + 1, d - 1)
-            pieces[i : i + 1] = [(a, b, c, u), (a, b, u, d)]
-    random.shuffle(pieces)
-    sizes = [d - c for _, _, c, d in pieces]
-    sizes = [
-        s - random.randint(0, int(4 * slack * s)) if random.random() < 0.5 else s for s in sizes
-    ]
-    return [Buffer(a, b, size) for (a, b, _, _), size in zip(pieces, sizes, strict=True)]
+__all__ = ["overlaps", "page", "run_packing", "versions"]
 
 
 def overlaps(buffers: Sequence[Buffer], offsets: Sequence[int], capacity: int) -> int:
@@ -139,7 +41,7 @@ def run_packing(
     is packed does not depend on the computer.
     """
     # One that first fit misses, so that nothing is compiled or loaded on the clock.
-    pack(cut_memory(Random(3), 100, _UNITS), _UNITS)
+    pack(cut_memory(Random(3), 100, UNIT), UNIT)
     results = []
     for instance in instances:
         for seed in range(seeds):
@@ -151,7 +53,7 @@ def run_packing(
             results.append(
                 {
                     "instance": instance.name,
-                    "drawn": instance.drawn,
+                    "family": instance.family,
                     "buffers": len(instance.buffers),
                     "capacity": instance.capacity,
                     "seed": seed,
@@ -179,7 +81,14 @@ def versions(seconds: float) -> dict[str, str]:
 
 
 def page(results: Sequence[Mapping[str, Any]], made_with: Mapping[str, str]) -> str:
-    """The results as a page: one row per instance."""
+    """The results as a page: one row per family of drawn instances, and one per instance.
+
+    Where the first result of an instance has ``minimalloc``, what that made of it stands beside.
+    """
+    first: dict[str, Mapping[str, Any]] = {}
+    for r in results:
+        first.setdefault(r["instance"], r)
+    compared = any("minimalloc" in r for r in results)
     lines = [
         "# Static memory allocation",
         "",
@@ -191,37 +100,91 @@ def page(results: Sequence[Mapping[str, Any]], made_with: Mapping[str, str]) -> 
             "the computer does."
         ),
         "",
-        (
-            "| instance | buffers | packed | CPU s, median | CPU s, worst | wall s, worst "
-            "| nodes, median | nodes, worst | wrong pairs |"
-        ),
-        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for name in dict.fromkeys(r["instance"] for r in results):
+    if compared:
+        lines += [
+            (
+                "Beside it google/minimalloc as it is, once per instance, stopped after as many CPU "
+                "seconds; its packings are checked in the same way."
+            ),
+            "",
+        ]
+    lines += _families(list(first.values()), compared)
+    head = (
+        "| instance | buffers | packed | CPU s, median | CPU s, worst | wall s, worst "
+        "| nodes, median | nodes, worst | wrong pairs |"
+    )
+    lines += [
+        head + (" minimalloc, CPU s |" if compared else ""),
+        "|---" * (10 if compared else 9) + "|",
+    ]
+    for name in first:
         rows = [r for r in results if r["instance"] == name]
         cpu, nodes = [r["cpu_seconds"] for r in rows], [r["nodes"] for r in rows]
         lines.append(
-            f"| {name} | {rows[0]['buffers']} | {sum(r['status'] == 'packed' for r in rows)} of "
+            f"| {name} | {rows[0]['buffers']} | {_packed(rows)} of "
             f"{len(rows)} | {median(cpu):.2f} | {max(cpu):.2f} "
             f"| {max(r['wall_seconds'] for r in rows):.2f} "
             f"| {median(nodes):,.0f} | {max(nodes):,} | {sum(r['wrong'] for r in rows)} |"
         )
-    published = [r for r in results if not r["drawn"]]
-    drawn_ones = [r for r in results if r["drawn"]]
+        if compared:
+            other = rows[0]["minimalloc"]
+            missed = "" if other["packed"] else "not packed, "
+            lines[-1] += f" {missed}{other['cpu_seconds']:.2f} |"
+    published = [r for r in results if not r["family"]]
     totals = [
         sum(r["cpu_seconds"] for r in published if r["seed"] == seed)
         for seed in sorted({r["seed"] for r in published})
     ]
     if totals:
-        lines += [
-            "",
-            (
-                f"All instances of the folder together, per seed: {min(totals):.2f} to "
-                f"{max(totals):.2f} CPU seconds, median {median(totals):.2f}."
-            ),
-        ]
-    if drawn_ones:
-        packed = sum(r["status"] == "packed" for r in drawn_ones)
-        lines += ["", f"Of the drawn instances {packed} of {len(drawn_ones)} are packed."]
+        sentence = (
+            f"All instances of the folder together, per seed: {min(totals):.2f} to "
+            f"{max(totals):.2f} CPU seconds, median {median(totals):.2f}"
+        )
+        if compared:
+            others = [r["minimalloc"] for r in first.values() if not r["family"]]
+            sentence += f"; minimalloc {sum(o['cpu_seconds'] for o in others):.2f}"
+        lines += ["", f"{sentence}."]
     made = ", ".join(f"{name} {version}" for name, version in made_with.items())
     return "\n".join([*lines, "", f"Made with {made}.", ""])
+
+
+_FAMILIES = {
+    "warped": "addresses of a packed instance of the folder stretched, time reversed or not",
+    "stacked": "two of those, each in half of the memory",
+    "resampled": "each buffer with the life of one and the size of another; may have no packing",
+    "allocations": "what an allocator sees whose holes are filled as they open",
+    "cut": "a memory cut into buffers, some then made smaller",
+    "network": "tensors of a network along an order, capacity the peak load",
+}
+
+
+def _families(drawn: Sequence[Mapping[str, Any]], compared: bool) -> list[str]:
+    """A table of the families, empty where nothing was drawn."""
+    rows = []
+    groups = {f: [r for r in drawn if r["family"] == f] for f in _FAMILIES}
+    groups["all"] = [r for r in drawn if r["family"]]
+    for family, members in groups.items():
+        if members:
+            seconds = sum(r["cpu_seconds"] for r in members)
+            what = _FAMILIES.get(family, "")
+            rows.append(
+                f"| {family} | {what} | {_packed(members)} of {len(members)} | {seconds:.1f} |"
+            )
+            if compared:
+                others = [r["minimalloc"] for r in members]
+                seconds = sum(o["cpu_seconds"] for o in others)
+                rows[-1] += f" {sum(o['packed'] for o in others)} | {seconds:.1f} |"
+    if not rows:
+        return []
+    head = "| drawn | what | packed | CPU s |"
+    return [
+        head + (" minimalloc packed | its CPU s |" if compared else ""),
+        "|---" * (6 if compared else 4) + "|",
+        *rows,
+        "",
+    ]
+
+
+def _packed(results: Sequence[Mapping[str, Any]]) -> int:
+    return sum(r["status"] == "packed" for r in results)

@@ -8,7 +8,7 @@ from random import Random
 
 from ortools.sat.python import cp_model
 
-from bitweft.bench_pack import cut_memory
+from bitweft.pack_draws import cut_memory
 from mapper.pack import Buffer
 
 __all__ = ["cut_memory", "exchanges", "packable", "valid"]

@@ -1,35 +1,19 @@
-"""bitweft.bench_pack: instances, the judge, the page, and the committed results."""
+"""bitweft.bench_pack: the judge, the page, and the committed results."""
 
 from __future__ import annotations
 
 import json
 from importlib import resources
 from pathlib import Path
-from random import Random
 
-import pytest
 from typer.testing import CliRunner
 
-from bitweft.bench_pack import cut_memory, drawn, overlaps, page
+from bitweft.bench_pack import overlaps, page
 from bitweft.cli import create_app
-from mapper.pack import Buffer, peak_load
+from mapper.pack import Buffer
 
 RESULTS = Path(str(resources.files("reports"))) / "results"
 PUBLISHED = Path(__file__).parent / "data" / "minimalloc"
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_a_cut_memory_is_full_at_every_time(seed: int) -> None:
-    buffers = cut_memory(Random(seed), 60, 128)
-    assert len(buffers) == 60
-    for time in range(60):
-        assert sum(b.size for b in buffers if b.lower <= time < b.upper) == 128
-    assert peak_load(cut_memory(Random(seed), 60, 128, 0.1))[0] <= 128
-
-
-def test_drawn_instances_are_all_different() -> None:
-    instances = drawn(2)
-    assert len({tuple(i.buffers) for i in instances}) == len({i.name for i in instances}) == 24
 
 
 def test_overlaps_are_counted() -> None:
@@ -44,7 +28,11 @@ def test_bench_of_one_instance(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "C.1048576.csv").write_bytes((PUBLISHED / "C.1048576.csv").read_bytes())
     (folder / "README.md").write_text("no instance")
+    other = tmp_path / "minimalloc"
+    other.write_text("#!/bin/sh\nexit 1\n")
+    other.chmod(0o755)
     words = ["bench", "pack", "--instances", str(folder), "--seeds", "2", "--drawn", "0"]
+    words += ["--minimalloc", str(other)]
     result = CliRunner().invoke(create_app(["bench", "demo"]), [*words, "-o", str(tmp_path / "o")])
     assert result.exit_code == 0, result.output
     content = json.loads((tmp_path / "o" / "pack.json").read_text())
@@ -52,6 +40,33 @@ def test_bench_of_one_instance(tmp_path: Path) -> None:
         ("C", 0, "packed", 0),
         ("C", 1, "packed", 0),
     ]
+    assert [r.get("minimalloc", {}).get("packed") for r in content["results"]] == [False, None]
+    (row,) = [r for r in (tmp_path / "o" / "pack.md").read_text().splitlines() if r[:4] == "| C "]
+    assert row.startswith("| C | 203 | 2 of 2 |") and "| not packed, 0.0" in row
+
+
+def test_families_are_counted_apart() -> None:
+    def result(name: str, family: str, status: str, packed: bool) -> dict[str, object]:
+        other = {"packed": packed, "wrong": 0, "cpu_seconds": 2.0}
+        numbers = dict.fromkeys(("seed", "nodes", "wrong", "wall_seconds", "cpu_seconds"), 1)
+        named = {"instance": name, "family": family, "buffers": 2, "status": status}
+        return {**named, **numbers, "minimalloc": other}
+
+    text = page(
+        [
+            result("x", "", "packed", True),
+            result("y", "cut", "packed", False),
+            result("z", "cut", "unknown", False),
+            result("w", "warped", "packed", True),
+        ],
+        {},
+    )
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    tail = {row[0][2:]: row[2:] for row in rows if len(row) == 6}
+    assert tail["cut"] == ["1 of 2", "2.0", "0", "4.0 |"]
+    assert tail["warped"] == ["1 of 1", "1.0", "1", "2.0 |"]
+    assert tail["all"] == ["2 of 3", "3.0", "1", "6.0 |"]
+    assert "minimalloc 2.00" in text
 
 
 def test_a_folder_without_instances(tmp_path: Path) -> None:
@@ -66,7 +81,7 @@ def test_committed_results() -> None:
     content = json.loads((RESULTS / "pack.json").read_text())
     results = content["results"]
     assert page(results, content["made_with"]) == (RESULTS / "pack.md").read_text(encoding="utf-8")
-    published = [r for r in results if not r["drawn"]]
+    published = [r for r in results if not r["family"]]
     assert {(r["instance"], r["seed"]) for r in published} == {
         (name, seed) for name in "ABCDEF" for seed in range(10)
     }

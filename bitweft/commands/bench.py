@@ -19,6 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bitweft import bench_graphs, bench_mapper, bench_pack, bench_pes, bench_proofs, bench_random
 from bitweft.bench import CASES, Case, markdown, run_case, versions
 from bitweft.bench_random import KINDS, Accelerated, configurations, run_random
+from bitweft.minimalloc import run_minimalloc
+from bitweft.pack_instances import Instance, draw, folder_of, like
 from hw.errors import InputError
 from hw.files import require_writable, staged_directory
 from tb.formal.catalogue import Proof
@@ -71,6 +73,10 @@ def bench_command(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Pack: seeds 0, 1, ... of each file.")] = 10,
     drawn: Annotated[int, typer.Option(min=0, help="Pack: drawn instances of each kind.")] = 1,
+    minimalloc: Annotated[
+        Path | None,
+        typer.Option(help="Pack: program of google/minimalloc, to run beside on each instance."),
+    ] = None,
     time_limit: Annotated[float, typer.Option(min=0, help="Pack, mapper: seconds of each.")] = 10.0,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the results for machines here too.")
@@ -80,12 +86,13 @@ def bench_command(
 
     `networks` runs whole networks; the large ones take minutes each, most of it for compiling the
     hardware once. `random` runs random programs and small networks under random stalls of the
-    memory, and random faults. `pack` packs buffers of fixed lifetimes. `proofs` proves what the
-    PEs and streams do, and injects faults that must break the proofs. `mapper` maps every network
-    at MR, MH and MP beside the baselines. `graphs` maps random graphs and compares with brute
-    force. `pes` runs two networks with each PE in the array, and says what that means at equal
-    area (extra 'ppa'). Ends with exit status 1 when a value, a byte, a cycle or an error code differs, a packing
-    or a plan is wrong, or a file of `--instances` is not packed.
+    memory, and random faults. `pack` packs buffers of fixed lifetimes: files, instances drawn in
+    their likeness, and others. `proofs` proves what the PEs and streams do, and injects faults
+    that must break the proofs. `mapper` maps every network at MR, MH and MP beside the baselines.
+    `graphs` maps random graphs and compares with brute force. `pes` runs two networks with each PE
+    in the array, and says what that means at equal area (extra 'ppa'). Ends with exit status 1
+    when a value, a byte, a cycle or an error code differs, a packing or a plan is wrong, or a file
+    of `--instances` is not packed.
 
     Example: bitweft bench networks --filter 'tiny' -o results/
     """
@@ -96,8 +103,8 @@ def bench_command(
     if suite is Suite.NETWORKS:
         run = partial(_networks, _cases(pattern, CASES), console)
     elif suite is Suite.PACK:
-        files = bench_pack.folder_of(instances) if instances is not None else []
-        run = partial(_pack, files, bench_pack.drawn(drawn), seeds, time_limit, console)
+        files = folder_of(instances) if instances is not None else []
+        run = partial(_pack, files, drawn, seeds, time_limit, minimalloc, console)
     elif suite is Suite.MAPPER:
         run = partial(_mapper, _cases(pattern, bench_mapper.CASES), time_limit, seed, console)
     elif suite is Suite.GRAPHS:
@@ -133,7 +140,7 @@ def _agrees(suite: Suite, content: dict[str, Any]) -> bool:
         return bench_proofs.agrees(content["results"])
     if suite is Suite.PACK:
         return all(
-            not r["wrong"] and (r["drawn"] or r["status"] == "packed") for r in content["results"]
+            not r["wrong"] and (r["family"] or r["status"] == "packed") for r in content["results"]
         )
     return not content["mismatches"]
 
@@ -256,15 +263,24 @@ def _networks(cases: Sequence[Case], console: Console) -> tuple[dict[str, Any], 
 
 
 def _pack(
-    files: Sequence[bench_pack.Instance],
-    drawn: Sequence[bench_pack.Instance],
+    files: Sequence[Instance],
+    drawn: int,
     seeds: int,
     seconds: float,
+    minimalloc: Path | None,
     console: Console,
 ) -> tuple[dict[str, Any], str]:
     with console.status("compiling the search") as status:
         results = bench_pack.run_packing(files, seeds, seconds, status.update)
-        results += bench_pack.run_packing(drawn, 1, seconds, status.update)
+        drawn_ones = []
+        for number in range(drawn):
+            status.update(f"drawing instances {number}")
+            drawn_ones += [*like(files, number), *draw(number)]
+        results += bench_pack.run_packing(drawn_ones, 1, seconds, status.update)
+        if minimalloc is not None:
+            first = {r["instance"]: r for r in results if r["seed"] == 0}
+            for other in run_minimalloc(minimalloc, [*files, *drawn_ones], seconds, status.update):
+                first[other.pop("instance")]["minimalloc"] = other
     made_with = bench_pack.versions(seconds)
     packed = sum(r["status"] == "packed" for r in results)
     console.print(f"{packed} of {len(results)} packed")
