@@ -14,11 +14,12 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.emit import place
-from hw.engine.beats import operand_beat, result_beat
+from hw.engine.array import OutputStationaryArray
+from hw.engine.beats import result_beat
 from hw.engine.border import BorderSums
 from hw.engine.epilogue import TAG, ColumnEpilogue, bias_correction
 from hw.pe.base import CellElement
@@ -69,7 +70,7 @@ class MatrixCell(wiring.Component):
         return m
 
 
-class MatrixArray(wiring.Component):
+class MatrixArray(OutputStationaryArray[CellElement]):
     """Multiplies tiles: a rows × K by K × cols product per K operand beats.
 
     Throughput: one operand beat, that is ``rows * cols * pe.k_granularity`` MACs, per cycle. A tile
@@ -100,36 +101,9 @@ class MatrixArray(wiring.Component):
     """
 
     def __init__(self, pe: CellElement, *, rows: int, cols: int) -> None:
-        if rows < 1 or cols < 1:
-            raise ValueError(f"array must have at least 1 row and 1 column, not {rows} x {cols}")
         if pe.passes_operands or pe.staggered:
             raise ValueError(f"PE must take broadcast operands, which {pe.kind} does not")
-        self._pe = pe
-        self._rows = rows
-        self._cols = cols
-        super().__init__(
-            {
-                "operands": In(stream.Signature(operand_beat(rows, cols, pe))),
-                "results": Out(stream.Signature(result_beat(cols, pe))),
-            }
-        )
-
-    @property
-    def pe(self) -> CellElement:
-        return self._pe
-
-    @property
-    def rows(self) -> int:
-        return self._rows
-
-    @property
-    def cols(self) -> int:
-        return self._cols
-
-    @property
-    def elements(self) -> int:
-        """Elements of K in a beat."""
-        return self._pe.k_granularity
+        super().__init__(pe, rows=rows, cols=cols)
 
     @property
     def paced(self) -> bool:

@@ -20,12 +20,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from amaranth import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.delay import Delay
 from hw.emit import place
-from hw.engine.beats import operand_beat, result_beat
+from hw.engine.array import OutputStationaryArray
+from hw.engine.beats import result_beat
 from hw.engine.border import BorderSums
 from hw.engine.epilogue import TAG, ColumnEpilogue, bias_correction
 from hw.pe.base import CellElement
@@ -102,7 +103,7 @@ class SystolicCell(wiring.Component):
         return m
 
 
-class SystolicArray(wiring.Component):
+class SystolicArray(OutputStationaryArray[CellElement]):
     """Multiplies tiles: a rows × K by K × cols product per K operand beats.
 
     Throughput: one operand beat, that is ``rows * cols * pe.k_granularity`` MACs, per cycle. A tile
@@ -134,36 +135,6 @@ class SystolicArray(wiring.Component):
     ValueError
         `rows` or `cols` is below 1.
     """
-
-    def __init__(self, pe: CellElement, *, rows: int, cols: int) -> None:
-        if rows < 1 or cols < 1:
-            raise ValueError(f"array must have at least 1 row and 1 column, not {rows} x {cols}")
-        self._pe = pe
-        self._rows = rows
-        self._cols = cols
-        super().__init__(
-            {
-                "operands": In(stream.Signature(operand_beat(rows, cols, pe))),
-                "results": Out(stream.Signature(result_beat(cols, pe))),
-            }
-        )
-
-    @property
-    def pe(self) -> CellElement:
-        return self._pe
-
-    @property
-    def rows(self) -> int:
-        return self._rows
-
-    @property
-    def cols(self) -> int:
-        return self._cols
-
-    @property
-    def elements(self) -> int:
-        """Elements of K in a beat."""
-        return self._pe.k_granularity
 
     @property
     def paced(self) -> bool:
