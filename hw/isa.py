@@ -34,7 +34,7 @@ __all__ = [
     "encode",
 ]
 
-ISA_VERSION = 1
+ISA_VERSION = 2
 INSTRUCTION_BYTES = 64
 
 
@@ -113,6 +113,7 @@ _COMPUTE = {
     "zero_point": 8,
     "low": 8,
     "high": 8,
+    "keep": 1,
 }
 
 
@@ -217,6 +218,11 @@ class Compute(Instruction):
         Bytes of the output word that are written.
     zero_point, low, high : int
         Of the output, signed bytes: added after requantisation, then clamped.
+    keep : int
+        1: a part of a reduction. Nothing is written; the sums stay in the accumulators, and the
+        next computation, of the same path and as many pixels, adds to them instead of beginning
+        anew. There is one accumulator per element of a tile, so the pixels are one tile at most on
+        ARRAY, and one on the other paths. Addresses, weights and taps are each part's own.
     """
 
     opcode = Opcode.COMPUTE
@@ -251,6 +257,7 @@ class Compute(Instruction):
     zero_point: int
     low: int
     high: int
+    keep: int = 0
 
 
 _SIGNED = frozenset(

@@ -7,6 +7,7 @@ byte arrays, and a program runs in order. Dependency tokens are checked for dead
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,13 @@ class ProgramError(ValueError):
     """A program asks for what the machine does not have."""
 
 
+class _Kept(NamedTuple):
+    """Sums that wait for the next part of their reduction."""
+
+    path: int
+    sums: Integers
+
+
 class Machine:
     """The accelerator as software sees it.
 
@@ -36,6 +44,8 @@ class Machine:
     word_bytes : int
         Bytes of a word, one per engine column.
     scratchpad_words, weight_words : int
+    tile : int, optional
+        Output pixels whose sums the array keeps; without, as many as there are.
     on_compute : callable, optional
         Receives each computation when it is done, with its activations, (pixels, K) int64 in the
         order in which the array takes them; None with those that do not run on the array.
@@ -48,8 +58,11 @@ class Machine:
         word_bytes: int,
         scratchpad_words: int,
         weight_words: int,
+        tile: int | None = None,
         on_compute: Callable[[Compute, Integers | None], object] | None = None,
     ) -> None:
+        self.tile = tile
+        self._kept: _Kept | None = None
         self.memory = memory
         self.on_compute = on_compute
         self.word_bytes = word_bytes
@@ -63,7 +76,8 @@ class Machine:
         ------
         ProgramError
             An address is out of range, tokens wait for what never comes, a transfer has no words,
-            or `Begin` and `End` are not where they must be.
+            `Begin` and `End` are not where they must be, or a reduction in parts does not end, has
+            parts that do not match, or more pixels than sums can be kept of.
         """
         if not program or not isinstance(program[-1], End):
             raise ProgramError("program must end with End")
@@ -88,6 +102,8 @@ class Machine:
                     progressed = True
             if not progressed:
                 raise ProgramError(f"tokens must be reachable, not wait for ever after {done}")
+        if self._kept is not None:
+            raise ProgramError("program must end its reductions, not keep sums of the last one")
 
     def step(self, instruction: Instruction) -> None:
         """Runs one instruction."""
@@ -116,14 +132,38 @@ class Machine:
         return local[address : address + words]
 
     def _compute(self, c: Compute) -> None:
+        parameters = self._local(self.weights, c.weights, _PARAMETER_WORDS).tobytes()
+        sums, operands = self._sums(c)
+        sums = self._joined(c, sums)
+        if c.keep:
+            self._kept = _Kept(c.path, sums)
+        else:
+            self._kept = None
+            self._write(c, sums, parameters)
+        if self.on_compute is not None:
+            self.on_compute(c, operands)
+
+    def _joined(self, c: Compute, sums: Integers) -> Integers:
+        """With the sums of the parts before."""
+        most = self.tile if c.path == Path.ARRAY else 1
+        if c.keep and most is not None and c.pixels > most:
+            raise ProgramError(f"pixels whose sums stay must be at most {most}, not {c.pixels}")
+        kept = self._kept
+        if kept is None:
+            return sums
+        if (kept.path, kept.sums.shape) != (c.path, sums.shape):
+            raise ProgramError(
+                f"a part must have the path {kept.path} and the {len(kept.sums)} pixels of the one "
+                f"before, not {c.path} and {c.pixels}"
+            )
+        return np.maximum(kept.sums, sums) if c.path == Path.MAXIMUM else kept.sums + sums
+
+    def _sums(self, c: Compute) -> tuple[Integers, Integers | None]:
+        """(pixels, lanes), and the activations of the array."""
         taps = self._taps(c)
         lanes = self.word_bytes
         operands: Integers | None = None
         steps = taps.shape[1] if c.path != Path.ARRAY else taps.shape[1] * lanes
-        parameters = self._local(self.weights, c.weights, _PARAMETER_WORDS).tobytes()
-        bias = np.frombuffer(parameters, "<i4", lanes).astype(np.int64)
-        multiplier = np.frombuffer(parameters, "<u4", lanes, 4 * lanes).astype(np.int64)
-        shift = np.frombuffer(parameters, np.uint8, lanes, 8 * lanes).astype(np.int64)
         if c.path == Path.ARRAY:
             weights = self._local(self.weights, c.weights + _PARAMETER_WORDS, steps)
             operands = taps.reshape(len(taps), -1)
@@ -136,6 +176,14 @@ class Machine:
             sums = (taps * scalars[:, None]).sum(axis=1)
         else:
             sums = taps.max(axis=1)
+        return sums, operands
+
+    def _write(self, c: Compute, sums: Integers, parameters: bytes) -> None:
+        """Requantises and writes."""
+        lanes = self.word_bytes
+        bias = np.frombuffer(parameters, "<i4", lanes).astype(np.int64)
+        multiplier = np.frombuffer(parameters, "<u4", lanes, 4 * lanes).astype(np.int64)
+        shift = np.frombuffer(parameters, np.uint8, lanes, 8 * lanes).astype(np.int64)
         values = _requantise(wrap(wrap(sums, 32) + bias, 32), multiplier & 0x7FFFFFFF, shift & 63)
         result = np.clip(values + c.zero_point, c.low, c.high).astype(np.int8).view(np.uint8)
         rows = c.destination + c.destination_step * np.arange(c.pixels)
@@ -143,8 +191,6 @@ class Machine:
             raise ProgramError(f"scratchpad must reach word {rows.max()}")
         written = np.array([c.mask >> n & 1 == 1 for n in range(lanes)])
         self.scratchpad[rows] = np.where(written, result, self.scratchpad[rows])
-        if self.on_compute is not None:
-            self.on_compute(c, operands)
 
     def _taps(self, c: Compute) -> Integers:
         """Bytes read by every output pixel: (pixels, taps × words, lanes)."""

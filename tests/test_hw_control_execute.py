@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from amaranth import Module, Signal
 from amaranth.lib.wiring import connect
@@ -22,7 +24,8 @@ from hw.pe.mac import Mac
 from hw.pe.sparse_digit import Opt2, Opt4c, Opt4e
 from hw.spec import Engine, Memory, Scratchpad, Spec, WeightBuffer
 from sim.functional import Machine
-from sim.timing.execute import READ_AHEAD, ComputeTiming, compute_timing
+from sim.timing.execute import READ_AHEAD, ComputeTiming
+from sim.timing.operands import OperandTimings
 from tests.random_computes import (
     SCRATCHPAD_WORDS,
     WEIGHT_WORDS,
@@ -163,10 +166,11 @@ def _case(rows: int, cols: int) -> tuple[Machine, list[Compute], np.random.Gener
 
 def _step(machine: Machine, compute: Compute, spec: Spec) -> ComputeTiming:
     """Computes, and says how long the hardware takes for just these operands."""
-    seen: list[ComputeTiming] = []
-    machine.on_compute = lambda c, operands: seen.append(compute_timing(c, spec, operands))
+    if machine.on_compute is None:
+        machine.on_compute = OperandTimings(spec)
     machine.step(compute)
-    return seen[0]
+    assert isinstance(machine.on_compute, OperandTimings)
+    return machine.on_compute.found[-1]
 
 
 async def _offer(ctx: Any, unit: ExecuteUnit, compute: Compute) -> None:
@@ -202,8 +206,15 @@ def test_results_and_cycles_where_weights_stand_still(
 
 def _run_apart(spec: Spec) -> None:
     """Runs random instructions, each when the one before has ended, and compares."""
-    rows, cols = spec.engine.rows, spec.engine.cols
-    machine, program, _ = _case(rows, cols)
+    machine, program, _ = _case(spec.engine.rows, spec.engine.cols)
+    _compare_apart(spec, machine, program)
+
+
+def _compare_apart(
+    spec: Spec, machine: Machine, program: list[Compute], *, often: bool = True
+) -> None:
+    """Compares cycles, and what is in the scratchpad: after every instruction, or at the end."""
+    cols = spec.engine.cols
     bench = Bench(spec)
     cycles: list[int] = []
     timings: list[ComputeTiming] = []
@@ -226,10 +237,70 @@ def _run_apart(spec: Spec) -> None:
                 assert count < 20_000, compute
             await ctx.tick()
             cycles.append(count + 1)
+            if not often and compute is not program[-1]:
+                continue
             assert await bench.contents(ctx, cols) == machine.scratchpad.tolist(), compute
 
     _simulate(bench, run)
     assert cycles == [READ_AHEAD + timing.cycles for timing in timings]
+
+
+def _in_parts(
+    rng: np.random.Generator, weights: npt.NDArray[np.uint8], path: Path, cols: int, tile: int
+) -> list[Compute]:
+    """A reduction in one to three parts of its own windows, all but the last keeping the sums."""
+    pixels = int(rng.integers(1, tile + 1)) if path == Path.ARRAY else 1
+    parts = []
+    for _ in range(int(rng.integers(1, 4))):
+        part = random_compute(rng, path, cols)
+        # One column of output pixels, so that there may be any number of them.
+        pitch = part.step_y + (part.out_width - 1) * part.step_x
+        part = replace(part, pixels=pixels, out_width=1, step_y=pitch, keep=1)
+        write_parameters(weights, part.weights, rng)
+        parts.append(part)
+    return [*parts[:-1], replace(parts[-1], keep=0)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "cols", "pe", "kind", "depth", "tile_rows"),
+    [
+        (4, 4, Mac(), "systolic", None, None),
+        (5, 2, CarrySave(), "systolic", None, None),
+        (1, 4, Mac(), "systolic", None, None),
+        (2, 4, FreePipeline(), "systolic", None, None),
+        (2, 4, FastInner(), "systolic", None, None),
+        (2, 4, Opt4c(segment=16), "columns", None, None),
+        (3, 2, Opt4c(segment=8, recoding="booth", cells_per_adder=1), "columns", None, None),
+        (4, 4, Opt4e(segment=32), "columns", None, None),
+        (1, 8, Opt2(segment=32), "columns", None, None),
+        (3, 2, Mac(), "matrix", None, None),
+        (5, 2, CarrySave(), "matrix", None, None),
+        (3, 4, CarrySave(), "tree", 2, None),
+        (2, 8, Opt2(products=4), "tree", 4, None),
+        (4, 4, CarrySave(), "cube", 4, None),
+        (2, 2, Mac(), "systolic", None, 3),
+        (4, 4, CarrySave(), "systolic", None, 5),
+        (8, 8, CarrySave(), "systolic", None, 11),
+    ],
+    ids=lambda v: getattr(v, "kind", v),
+)
+def test_a_reduction_in_parts(
+    rows: int,
+    cols: int,
+    pe: ProcessingElement,
+    kind: EngineKind,
+    depth: int | None,
+    tile_rows: int | None,
+) -> None:
+    machine, _, rng = _case(rows, cols)
+    paths = [Path.ARRAY, Path.TAPS, Path.ARRAY, Path.MAXIMUM, Path.SCALARS, Path.ARRAY]
+    program = [
+        part
+        for path in paths
+        for part in _in_parts(rng, machine.weights, path, cols, tile_rows or rows)
+    ]
+    spec = spec_of(pe, rows, cols, kind, depth=depth, tile_rows=tile_rows)
+    _compare_apart(spec, machine, program, often=False)
 
 
 @pytest.mark.parametrize(

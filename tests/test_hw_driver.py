@@ -31,8 +31,8 @@ def device(**values: int) -> tuple[Driver, Registers]:
 @pytest.mark.parametrize(
     ("identity", "message"),
     [
-        (0, r"^identity must be 0xB17E0001, not 0x00000000: no bitweft accelerator answers at"),
-        (IDENTITY + 1, r"^instruction set must be version 1, not 2: use the bitweft that gener"),
+        (0, r"^identity must be 0xB17E0002, not 0x00000000: no bitweft accelerator answers at"),
+        (IDENTITY + 1, r"^instruction set must be version 2, not 3: use the bitweft that gener"),
     ],
 )
 def test_another_device_or_version_is_refused(identity: int, message: str) -> None:

@@ -72,8 +72,8 @@ def test_the_register_map_and_the_header_agree_with_the_hardware(tmp_path: Path)
 
     write(files, tmp_path)
     asserts = {
-        "IDENTITY_VALUE": 0xB17E0001,
-        "ISA_VERSION": 1,
+        "IDENTITY_VALUE": 0xB17E0002,
+        "ISA_VERSION": 2,
         "STATUS_ERROR_MASK": 0xFF00,
         "CONTROL_CLEAR_MASK": 2,
         "PROGRAM_ALIGNMENT": 512,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from hw.isa import Begin, Compute, End, Instruction, Load, Path, Store, Target
+from hw.isa import ISA_VERSION, Begin, Compute, End, Instruction, Load, Path, Store, Target
 from sim.functional import Machine, ProgramError
 from sim.reference import Conv2d, Integers, conv2d
 from sim.requantise import requantise
@@ -19,6 +20,17 @@ Array = npt.NDArray[Any]
 
 def _machine(memory: int = 4096) -> Machine:
     return Machine(np.zeros(memory, np.uint8), word_bytes=W, scratchpad_words=400, weight_words=600)
+
+
+def _part(c: Compute, taps: range, **more: Any) -> Compute:
+    """Some kernel rows of a window of a stride and dilation of 1."""
+    pitch = c.tap_y + (c.kernel_x - 1) * c.tap_x
+    moved = {
+        "source": (c.source + taps.start * pitch) % (1 << 24),
+        "pad_top": c.pad_top - taps.start,
+        "kernel_y": len(taps),
+    }
+    return replace(c, **moved, **more)
 
 
 def _put(machine: Machine, address: int, image: Array) -> None:
@@ -188,8 +200,8 @@ class TestPrograms:
         [
             ([], "program must end with End"),
             ([Begin()], "program must end with End"),
-            ([End()], "program must begin with Begin of version 1"),
-            ([Begin(version=2), End()], "program must begin with Begin of version 1"),
+            ([End()], "program must begin with Begin of version 2"),
+            ([Begin(version=ISA_VERSION + 1), End()], "program must begin with Begin of version 2"),
             (
                 [Begin(), Load(after_store=1, target=0, memory=0, local=0, words=1), End()],
                 r"tokens must be reachable, not wait for ever after \[0, 0, 0\]",
@@ -226,3 +238,59 @@ class TestPrograms:
     def test_what_cannot_run_is_refused(self, program: list[Instruction], message: str) -> None:
         with pytest.raises(ProgramError, match=rf"^{message}$"):
             _machine().run(program)
+
+
+@pytest.mark.parametrize("path", list(Path))
+def test_a_reduction_in_parts_is_that_of_the_whole(path: Path) -> None:
+    rng = np.random.default_rng(path)
+    whole, parts = _machine(), _machine()
+    size, pixels = (5, 3, 1), 6 if path == Path.ARRAY else 1
+    image = rng.integers(-128, 128, (5, 3, W))
+    for machine in (whole, parts):
+        _put(machine, 0, image)
+        _parameters(
+            machine, np.full(W, -77), np.full(W, 1 << 30), np.array([36, 37, 38, 30 + path])
+        )
+    step = W if path == Path.ARRAY else 1
+    weights = rng.integers(0, 256, (9 * step, W)).astype(np.uint8)
+    c = _window(path, size, 3, Conv2d(padding=(1, 1, 1, 1)), scalar_0=5, scalar_1=5)
+    c = replace(c, pixels=pixels)
+    whole.weights[9 : 9 + len(weights)] = weights
+    whole.step(c)
+    seen: list[int] = []
+    parts.on_compute = lambda part, _: seen.append(part.keep)
+    # The parts in any order, each with its own weights.
+    for keep, rows in ((1, range(2, 3)), (1, range(0, 1)), (0, range(1, 2))):
+        parts.weights[9 : 9 + 3 * step] = weights[3 * step * rows.start : 3 * step * rows.stop]
+        assert not parts.scratchpad[200:].any()
+        parts.step(_part(c, rows, keep=keep))
+    assert seen == [1, 1, 0]
+    assert np.array_equal(parts.scratchpad, whole.scratchpad)
+    assert parts.scratchpad[200:].any()
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([{"keep": 1}], "program must end its reductions, not keep sums of the last one"),
+        (
+            [{"keep": 1}, {"pixels": 3}],
+            "a part must have the path 0 and the 4 pixels of the one before, not 0 and 3",
+        ),
+        (
+            [{"keep": 1, "pixels": 1}, {"pixels": 1, "path": Path.TAPS}],
+            "a part must have the path 0 and the 1 pixels of the one before, not 1 and 1",
+        ),
+        ([{"keep": 1, "pixels": 5}, {}], "pixels whose sums stay must be at most 4, not 5"),
+        (
+            [{"keep": 1, "path": Path.MAXIMUM}, {}],
+            "pixels whose sums stay must be at most 1, not 4",
+        ),
+    ],
+)
+def test_parts_that_do_not_match_are_refused(parts: list[dict[str, Any]], message: str) -> None:
+    machine = _machine()
+    machine.tile = 4
+    c = replace(_window(Path.ARRAY, (4, 4, 1), 1, Conv2d()), pixels=4)
+    with pytest.raises(ProgramError, match=rf"^{message}$"):
+        machine.run([Begin(), *(replace(c, **part) for part in parts), End()])

@@ -12,6 +12,7 @@ import pytest
 from hw.control.dispatch import ErrorCode
 from hw.isa import (
     INSTRUCTION_BYTES,
+    ISA_VERSION,
     Begin,
     Compute,
     End,
@@ -183,7 +184,7 @@ _TAPS = replace(
 @pytest.mark.parametrize(
     ("program", "code"),
     [
-        ([Begin(version=2), End()], ErrorCode.VERSION),
+        ([Begin(version=ISA_VERSION + 1), End()], ErrorCode.VERSION),
         ([End()], ErrorCode.VERSION),
         ([_LOAD, End()], ErrorCode.VERSION),
         ([Begin(), Begin(), End()], ErrorCode.OPCODE),

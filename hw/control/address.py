@@ -21,7 +21,8 @@ READ = data.StructLayout(
     }
 )
 """One word to read. `inside`: not padding and not past the last pixel. `block_end`: the last row of
-a block (one word of every row of a tile); `tile_end`: in the last block of a tile."""
+a block (one word of every row of a tile); `tile_end`: in the last block of a tile whose sums are
+not kept."""
 
 POSITION = data.StructLayout(
     {
@@ -112,7 +113,7 @@ class AddressGenerator(wiring.Component):
             ]
 
         last_row = Signal()
-        last_word, last_x, last_y = Signal(), Signal(), Signal()
+        last_word, last_x, last_y, last_block = Signal(), Signal(), Signal(), Signal()
         y, x = Signal(signed(19)), Signal(signed(19))
         read = self.reads.payload
         m.d.comb += [
@@ -133,9 +134,11 @@ class AddressGenerator(wiring.Component):
                 (now.pixel < c.pixels) & (y >= 0) & (y < c.in_height) & (x >= 0) & (x < c.in_width)
             ),
             read.block_end.eq(last_row),
-            read.tile_end.eq(last_word & last_x & last_y),
+            last_block.eq(last_word & last_x & last_y),
+            # A tile without an end is one that the next computation goes on with.
+            read.tile_end.eq(last_block & ~c.keep),
             self.reads.valid.eq(self.busy),
-            self.final.eq(read.tile_end & (tile.pixel + self._rows >= c.pixels)),
+            self.final.eq(last_block & (tile.pixel + self._rows >= c.pixels)),
         ]
 
         with m.If(self.start):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,6 +18,7 @@ from hw.engine.catalogue import (
     create_array,
     engine_kind_of,
 )
+from hw.engine.digit_array import DigitArray
 from hw.engine.feeder import Feeder
 from hw.engine.vector import VectorUnit
 from hw.engine.weight_feeder import WeightFeeder
@@ -83,7 +84,9 @@ class ExecuteUnit(wiring.Component):
         self._create: Callable[[], AnyEngine | WeightStationaryArray]
         if tile_rows is None:
             self._pe = array_element(pe, kind, depth)
-            self._create = partial(create_array, pe, rows=rows, cols=cols, kind=kind, depth=depth)
+            self._create = partial(
+                create_array, pe, rows=rows, cols=cols, kind=kind, depth=depth, watched=True
+            )
         else:
             self._pe = pe
             self._create = partial(
@@ -133,7 +136,8 @@ class ExecuteUnit(wiring.Component):
         m.submodules.addresses = addresses = AddressGenerator(
             rows=tile_rows, short_tiles=stationary
         )
-        m.submodules.feeder = feeder = self._feeder(m, engine, addresses)
+        feeder, working = self._feeder(m, engine, addresses)
+        m.submodules.feeder = feeder
         m.submodules.vector = vector = VectorUnit(lanes=self.cols)
         m.submodules.post = post = PostProcessor(lanes=self.cols)
         weight_base = Signal(WEIGHT_ADDRESS_BITS)
@@ -143,13 +147,18 @@ class ExecuteUnit(wiring.Component):
             feeder.weight_base.eq(weight_base),
             feeder.pad.eq(compute.pad_value),
         ]
-        in_flight = self._sequence(m, compute, addresses, feeder, weight_base, post)
-        self._gather(m, compute, array, addresses, feeder, vector, weight_base)
+        kept, accumulating = Signal(), Signal()
+        m.d.comb += kept.eq(
+            ~(feeder.busy | feeder.waiting | working | accumulating) | ~compute.keep
+        )
+        in_flight = self._sequence(m, compute, addresses, feeder, weight_base, post, kept)
+        self._gather(m, compute, array, addresses, feeder, vector, weight_base, accumulating)
         self._finish(m, compute, array, addresses.reads, engine, vector, post, in_flight)
         return m
 
-    def _feeder(self, m: Any, engine: Any, addresses: Any) -> Any:
-        """What turns words into the operands of `engine`, connected to it."""
+    def _feeder(self, m: Any, engine: Any, addresses: Any) -> tuple[Any, Any]:
+        """What turns words into the operands of `engine`, connected to it, and whether that works
+        on operands at a pace of its own."""
         if isinstance(engine, WeightStationaryArray):
             streams = WeightFeeder(self.pe, cols=self.cols, weight_address_bits=WEIGHT_ADDRESS_BITS)
             wiring.connect(m, streams.weights, engine.weights)
@@ -158,7 +167,7 @@ class ExecuteUnit(wiring.Component):
                 streams.start.eq(addresses.start & addresses.array),
                 streams.final.eq(addresses.final),
             ]
-            return streams
+            return streams, Const(0, 1)
         gathering = Feeder(
             self.pe,
             rows=self.rows,
@@ -167,12 +176,23 @@ class ExecuteUnit(wiring.Component):
             paced=engine.paced,
         )
         wiring.connect(m, gathering.operands, engine.operands)
-        return gathering
+        m.d.comb += gathering.start.eq(addresses.start)
+        return gathering, engine.working if isinstance(engine, DigitArray) else Const(0, 1)
 
     def _sequence(
-        self, m: Any, compute: Any, addresses: Any, feeder: Any, weight_base: Any, post: Any
+        self,
+        m: Any,
+        compute: Any,
+        addresses: Any,
+        feeder: Any,
+        weight_base: Any,
+        post: Any,
+        kept: Any,
     ) -> Any:
-        """Takes an instruction, its parameters, runs it, and says when it is finished."""
+        """Takes an instruction, its parameters, runs it, and says when it is finished.
+
+        Without results it is when all that it adds to the sums that stay is `kept` there.
+        """
         # Parameters are read while the instruction still stands in front of the unit, and taken
         # over when it begins: those of the instruction before are in use until it ends.
         index = Signal(range(PARAMETER_WORDS + 1))
@@ -233,7 +253,7 @@ class ExecuteUnit(wiring.Component):
                     port_free.eq(~weighs | (~addresses.busy & ~feeder.busy)),
                     self.busy.eq(1),
                 ]
-                with m.If(~addresses.busy & (in_flight == 0)):
+                with m.If(~addresses.busy & (in_flight == 0) & kept):
                     m.d.comb += [self.finished.eq(1), self.instructions.ready.eq(ready)]
                     m.next = "Idle"
                     with m.If(taken):
@@ -258,10 +278,11 @@ class ExecuteUnit(wiring.Component):
         feeder: Any,
         vector: Any,
         weight_base: Any,
+        accumulating: Any,
     ) -> None:
         """Routes words from the scratchpad to the path that the instruction names."""
         read = addresses.reads
-        tap = Signal(16)
+        tap, starts = Signal(16), Signal(init=1)
         taken = Signal()
         m.d.comb += [
             feeder.reads.payload.eq(read.payload),
@@ -293,7 +314,12 @@ class ExecuteUnit(wiring.Component):
                     self.weight_address.eq(weight_base + tap),
                 ]
         with m.If(taken):
-            m.d.sync += tap.eq(Mux(read.payload.tile_end, 0, tap + 1))
+            m.d.sync += [
+                tap.eq(Mux(read.payload.tile_end, 0, tap + 1)),
+                starts.eq(read.payload.tile_end),
+            ]
+        with m.If(addresses.start):
+            m.d.sync += tap.eq(0)
         # What belongs to a word arrives with it; its weights come from a memory a cycle faster.
         about = Signal(
             data.StructLayout({"valid": 1, "inside": 1, "first": 1, "last": 1, "odd": 1})
@@ -301,7 +327,7 @@ class ExecuteUnit(wiring.Component):
         m.d.comb += [
             about.valid.eq(taken),
             about.inside.eq(read.payload.inside),
-            about.first.eq(tap == 0),
+            about.first.eq(starts),
             about.last.eq(read.payload.tile_end),
             about.odd.eq(tap[0]),
         ]
@@ -310,6 +336,7 @@ class ExecuteUnit(wiring.Component):
             stages.append(Signal(about.shape(), name=f"about_{n}"))
             m.d.sync += stages[-1].eq(stages[-2])
         now, next_word = stages[-1], stages[-2]
+        m.d.comb += accumulating.eq(Cat(stage.valid for stage in stages).any() | vector.busy)
         pad = compute.pad_value.replicate(self.cols)
         m.d.comb += [
             vector.path.eq(compute.path),

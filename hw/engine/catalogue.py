@@ -175,8 +175,11 @@ def create_array(
     cols: int,
     kind: EngineKind | None = None,
     depth: int | None = None,
+    watched: bool = False,
 ) -> AnyEngine:
     """An engine of `pe` with one stream of operands; of the usual kind where none is given.
+
+    A digit array is `watched` if asked for: it says whether it is working.
 
     Raises
     ------
@@ -186,7 +189,7 @@ def create_array(
     kind = kind or engine_kind_of(pe)
     element = array_element(pe, kind, depth)
     if isinstance(element, DigitElement):
-        return DigitArray(element, rows=rows, cols=cols)
+        return DigitArray(element, rows=rows, cols=cols, watched=watched)
     assert isinstance(element, CellElement)
     if kind in ("matrix", "tree"):
         return MatrixArray(element, rows=rows, cols=cols)

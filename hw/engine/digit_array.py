@@ -154,11 +154,15 @@ class DigitArray(wiring.Component):
     pe : DigitElement
         ``opt2``, ``opt4c`` or ``opt4e``.
     rows, cols : int
+    watched : bool
+        Adds the member `working`.
 
     Members
     -------
     operands : In(stream.Signature(operand_beat(rows, cols, pe)))
     results : Out(stream.Signature(result_beat(cols, pe)))
+    working : Out(1)
+        Segments that are complete have not all been worked off.
 
     Raises
     ------
@@ -166,16 +170,18 @@ class DigitArray(wiring.Component):
         `rows` or `cols` is below 1.
     """
 
-    def __init__(self, pe: DigitElement, *, rows: int, cols: int) -> None:
+    def __init__(self, pe: DigitElement, *, rows: int, cols: int, watched: bool = False) -> None:
         if rows < 1 or cols < 1:
             raise ValueError(f"array must have at least 1 row and 1 column, not {rows} x {cols}")
         self._pe = pe
         self._rows = rows
         self._cols = cols
+        self._watched = watched
         super().__init__(
             {
                 "operands": In(stream.Signature(operand_beat(rows, cols, pe))),
                 "results": Out(stream.Signature(result_beat(cols, pe))),
+                **({"working": Out(1)} if watched else {}),
             }
         )
 
@@ -190,6 +196,10 @@ class DigitArray(wiring.Component):
     @property
     def cols(self) -> int:
         return self._cols
+
+    @property
+    def watched(self) -> bool:
+        return self._watched
 
     @property
     def elements(self) -> int:
@@ -226,6 +236,8 @@ class DigitArray(wiring.Component):
             rows.append(row)
         busy = reduce(or_, [row.freed ^ write.written for row in rows])
         m.d.comb += free.eq(~busy)
+        if self._watched:
+            m.d.comb += self.working.eq(busy.any())
         self._deliver(m, rows)
         return m
 

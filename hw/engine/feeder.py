@@ -49,6 +49,9 @@ class Feeder(wiring.Component):
 
     Members
     -------
+    start : In(1)
+        A computation begins in the next cycle: its weights are read from `weight_base` on, also
+        where it goes on with a tile.
     weight_base : In(bits)
         Address of the first weight word; stable while anything is in flight.
     pad : In(8)
@@ -63,6 +66,8 @@ class Feeder(wiring.Component):
     operands : Out(stream.Signature(operand_beat(rows, cols, pe)))
     busy : Out(1)
         Not all channels of the words that it took have left, nor have all weights been read.
+    waiting : Out(1)
+        A beat is on its way to the engine.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Feeder(wiring.Component):
         self._early = early_release(rows, cols // elements, paced=paced)
         super().__init__(
             {
+                "start": In(1),
                 "weight_base": In(weight_address_bits),
                 "pad": In(8),
                 "reads": In(stream.Signature(READ)),
@@ -93,6 +99,7 @@ class Feeder(wiring.Component):
                 "weight_data": In(8 * cols * elements),
                 "operands": Out(stream.Signature(operand_beat(rows, cols, pe))),
                 "busy": Out(1),
+                "waiting": Out(1),
             }
         )
 
@@ -171,7 +178,7 @@ class Feeder(wiring.Component):
         ]
         pending = Signal(range(4))  # blocks whose last channel has not left
         m.d.sync += pending.eq(pending + claim - emptied)
-        m.d.comb += self.busy.eq(pending != 0)
+        m.d.comb += [self.busy.eq(pending != 0), self.waiting.eq(staged.any())]
         ends = ends_tile.bit_select(stream_bank, 1)
         with m.If(advance):
             m.d.sync += [
@@ -185,6 +192,8 @@ class Feeder(wiring.Component):
                     step.eq(Mux(last_step, 0, step + 1)),
                     stream_bank.eq(stream_bank ^ last_step),
                 ]
+        with m.If(self.start):
+            m.d.sync += tile_start.eq(1)
         activations = []
         for i in range(rows):
             banks = []

@@ -34,8 +34,11 @@ class VectorUnit(wiring.Component):
     word : In(8 * lanes)
         One signed byte per channel.
     scalar_0, scalar_1 : In(signed(23))
+    busy : Out(1)
+        A word is here that the accumulators do not hold yet.
     o_valid : Out(1)
     accumulators : Out(ArrayLayout(signed(32), lanes))
+        Of a pixel without a last tap they go on with the next word that is no first tap.
     """
 
     def __init__(self, *, lanes: int) -> None:
@@ -51,6 +54,7 @@ class VectorUnit(wiring.Component):
                 "weights": In(data.ArrayLayout(signed(8), lanes)),
                 "scalar_0": In(signed(23)),
                 "scalar_1": In(signed(23)),
+                "busy": Out(1),
                 "o_valid": Out(1),
                 "accumulators": Out(data.ArrayLayout(signed(32), lanes)),
             }
@@ -64,6 +68,7 @@ class VectorUnit(wiring.Component):
         m = Module()
         valid, first, last = Signal(), Signal(), Signal()
         m.d.sync += [valid.eq(self.valid), first.eq(self.first), last.eq(self.last)]
+        m.d.comb += self.busy.eq(self.valid | valid)
         scalar = Signal(signed(23))
         m.d.comb += scalar.eq(Mux(self.odd, self.scalar_1, self.scalar_0))
         for n in range(self._lanes):

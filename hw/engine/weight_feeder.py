@@ -48,6 +48,8 @@ class WeightFeeder(wiring.Component):
     activations : Out(stream.Signature(activation_beat(cols, pe)))
     busy : Out(1)
         Weights of blocks that have begun, or of the next one, have not all left.
+    waiting : Out(1)
+        Activations are on their way to the engine.
     """
 
     def __init__(self, pe: ProcessingElement, *, cols: int, weight_address_bits: int) -> None:
@@ -68,6 +70,7 @@ class WeightFeeder(wiring.Component):
                 "weights": Out(stream.Signature(weight_beat(cols, pe))),
                 "activations": Out(stream.Signature(activation_beat(cols, pe))),
                 "busy": Out(1),
+                "waiting": Out(1),
             }
         )
 
@@ -130,6 +133,7 @@ class WeightFeeder(wiring.Component):
             self.read_address.eq(read.address),
             taken.eq(self.activations.valid & self.activations.ready),
         ]
+        m.d.comb += self.waiting.eq(free != BUFFERED)
         m.d.sync += free.eq(free - transfer + taken)
         with m.If(transfer):
             m.d.sync += starts.eq(read.block_end)

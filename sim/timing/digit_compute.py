@@ -33,9 +33,19 @@ assert STAGES == 2, "the recurrence below has two registers between bank and arr
 
 
 def last_result(
-    pe: DigitElement, taps: npt.ArrayLike, *, rows: int, cols: int, pad: int
+    pe: DigitElement,
+    taps: npt.ArrayLike,
+    *,
+    rows: int,
+    cols: int,
+    pad: int,
+    before: npt.ArrayLike | None = None,
+    keep: bool = False,
 ) -> tuple[int, int]:
     """When the last result row is taken, and when the last beat left the feeder's bank.
+
+    Of a part whose sums are kept, instead of the former, when all beats are accepted and all rows
+    have worked off the segments that are complete.
 
     Cycles from the first read of a computation that finds feeder and array at rest.
 
@@ -45,16 +55,25 @@ def last_result(
         Activations of every output pixel in the order of streaming; K is whole words of `cols`.
     pad : int
         What the rows past the last pixel are made of.
+    before : (rows, K'), optional
+        Of the parts that it goes on with, for every row: their last segment may not be complete.
+    keep : bool
+        Nor need its own last one be.
     """
     operands = np.asarray(taps)
     pixels, k = operands.shape
     tiles = -(-pixels // rows)
-    whole = np.full((tiles * rows, k), pad, np.int64)
-    whole[:pixels] = operands
+    known = np.zeros((tiles * rows, 0), np.int64) if before is None else np.asarray(before)
+    there = known.shape[1] % pe.segment
+    whole = np.full((tiles * rows, there + k), pad, np.int64)
+    whole[:, :there] = known[:, known.shape[1] - there :]
+    whole[:pixels, there:] = operands
     timing = DigitTiming(pe, rows, cols)
     return _walk(
-        _passes(pe, whole).reshape(tiles, rows, *_passes_shape(pe, k)),
-        k,
+        _passes(pe, whole).reshape(tiles, rows, *_passes_shape(pe, there + k)),
+        there,
+        there + k,
+        keep,
         pe.segment,
         cols,
         timing.turns,
@@ -88,7 +107,9 @@ def _passes(pe: DigitElement, whole: npt.NDArray[np.int64]) -> npt.NDArray[np.in
 @njit(cache=True)
 def _walk(
     passes: npt.NDArray[np.int64],
+    there: int,
     k: int,
+    keep: bool,
     segment: int,
     steps: int,
     turns: int,
@@ -96,7 +117,7 @@ def _walk(
     to_result: int,
     gathered: int,
 ) -> tuple[int, int]:
-    """Walks along the beats; `passes` are (tiles, rows, segments, BW)."""
+    """Walks along the beats `there` to `k`; `passes` are (tiles, rows, segments, BW)."""
     tiles, rows, _, weights = passes.shape
     begun = -rows  # the reads of the block before
     released = np.zeros(2, np.int64)  # when the banks were free; a block takes the older one
@@ -106,8 +127,8 @@ def _walk(
     taken = np.full(rows, _LONG_AGO, np.int64)
     full = emitted = 0
     for tile in range(tiles):
-        for n in range(k):
-            if n % steps == 0:
+        for n in range(there, k):
+            if (n - there) % steps == 0:
                 begun = max(begun + rows, released[0])
                 full = begun + rows - 1 + gathered
             # It leaves its bank in a cycle in which the registers move on.
@@ -120,9 +141,9 @@ def _walk(
             accepted = entered + 1
             if n % segment == 0:
                 accepted = max(accepted, freed[0])
-            if n % steps == steps - 1:
+            if (n - there) % steps == steps - 1:
                 released[0], released[1] = released[1], left + 1
-            if n % segment != segment - 1 and n != k - 1:
+            if n % segment != segment - 1 and (keep or n != k - 1):
                 continue
             part = n // segment
             last = 0
@@ -137,6 +158,8 @@ def _walk(
                 ended[row] = end
                 last = max(last, end)
             freed[0], freed[1] = freed[1], last + 1
+        if keep:
+            return max(accepted + 1, freed[1]), left
         for row in range(rows):
             emitted = max(ended[row] + turns + to_result, emitted + 1)
             taken[row] = emitted

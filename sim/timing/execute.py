@@ -61,7 +61,10 @@ def follows_operands(spec: Spec) -> bool:
 
 
 def compute_timing(
-    instruction: Compute, spec: Spec, operands: Integers | None = None
+    instruction: Compute,
+    spec: Spec,
+    operands: Integers | None = None,
+    before: Integers | None = None,
 ) -> ComputeTiming:
     """Exact timing of an instruction in the execute unit.
 
@@ -70,6 +73,8 @@ def compute_timing(
     operands : (pixels, K), optional
         Activations of a computation on the array, in the order of streaming; needed where
         `follows_operands`.
+    before : (rows, K'), optional
+        Those of the parts that it goes on with, for every row of the array; needed there too.
 
     Raises
     ------
@@ -79,29 +84,46 @@ def compute_timing(
     taps = instruction.kernel_y * instruction.kernel_x
     if instruction.path != Path.ARRAY:
         reads = instruction.pixels * taps
-        cycles = _START + (reads - 1) + _VECTOR + _FINISH + 1
+        cycles = _START + (reads - 1) + _VECTOR + (0 if instruction.keep else _FINISH) + 1
         return ComputeTiming(cycles, _START + reads if instruction.path == Path.TAPS else 1)
     timing = spec_timing(spec)
     rows = spec.engine.rows
     if isinstance(timing, DigitTiming):
         if operands is None:
             raise ValueError(f"operands must be given for {spec.pe.kind}: they set its pace")
-        pad = instruction.pad_value
-        taken, leave = last_result(timing.pe, operands, rows=rows, cols=spec.engine.cols, pad=pad)
-        return ComputeTiming(_START + taken + _FINISH + 1, _START + leave + 1)
+        taken, leave = last_result(
+            timing.pe,
+            operands,
+            rows=rows,
+            cols=spec.engine.cols,
+            pad=instruction.pad_value,
+            before=before,
+            keep=bool(instruction.keep),
+        )
+        return _ending(instruction, taken, leave)
     if isinstance(timing, WeightStationaryTiming):
         assert spec.engine.tile_rows is not None
-        taken, leave = last_row(
+        beat, leave = last_row(
             spec.pe, instruction.pixels, taps * instruction.words, spec.engine.tile_rows, rows
         )
-        return ComputeTiming(_START + taken + _FINISH + 1, _START + leave + 1)
+        return _ending(instruction, beat + (1 if instruction.keep else timing.latency), leave)
     tiles = -(-instruction.pixels // rows)
     steps = spec.word_bytes // timing.k_granularity
     # With one row, nothing waits for results.
     walk = last_beat if timing.first_waits and rows > 1 else _last_beat
     beat, leave = walk(tiles, taps * instruction.words, rows, steps)
-    cycles = _START + beat + timing.latency + rows - 1 + _FINISH + 1
-    return ComputeTiming(cycles, _START + leave + 1)
+    return _ending(
+        instruction, beat + (1 if instruction.keep else timing.latency + rows - 1), leave
+    )
+
+
+def _ending(instruction: Compute, at: int, leave: int) -> ComputeTiming:
+    """Of a computation whose last result is taken, or whose sums are kept, in cycle `at`.
+
+    Cycles from the first read; in cycle `leave` the weight memory is read last.
+    """
+    finish = 0 if instruction.keep else _FINISH
+    return ComputeTiming(_START + at + finish + 1, _START + leave + 1)
 
 
 def operand_cycles(instruction: Compute, spec: Spec) -> int:

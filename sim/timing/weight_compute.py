@@ -61,7 +61,7 @@ class _Block(NamedTuple):
 def last_row(
     pe: ProcessingElement, pixels: int, blocks: int, tile_rows: int, size: int
 ) -> tuple[int, int]:
-    """When the last result row is accepted, and when the feeder needs the weight memory no more.
+    """When the last activations are accepted, and when the feeder needs the weight memory no more.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def last_row(
                     done = count
             block = after
     assert block is not None
-    return block.accepted[-1] + timing.latency, max(block.read_last, block.weights)
+    return block.accepted[-1], max(block.read_last, block.weights)
 
 
 def _next(before: _Block | None, rows: int, size: int, revisit: int) -> _Block:
