@@ -73,7 +73,8 @@ def _room(operator: Operator) -> int:
     needs them all.
     """
     stage = operator.stage
-    if stage is not None and not stage.reread_weight_bytes:
+    in_parts = stage is not None and any(m.reduction for m in stage.members)
+    if stage is not None and not in_parts and not stage.reread_weight_bytes:
         return operator.weight_bytes
     return min(operator.weight_bytes, 2 * operator.block_bytes)
 

@@ -182,7 +182,7 @@ class _Judge(Accounts):
     def stages(self) -> None:
         for o in self.plan["operators"]:
             if o["stage"]:
-                judge_stage(o, self.tensors)
+                judge_stage(o, self.tensors, self.plan["weight_memory_bytes"])
 
     def operators(self) -> None:
         runs = Counter(self.order)

@@ -119,106 +119,132 @@ _positive = _integer(1)
 
 _SLICES = _list(_record(tensor=_string, first=_bytes, last=_positive))
 
-_STAGE = _record(
-    axis=_one_of("rows", "channels"),
-    members=_list(
-        _record(
-            name=_string,
-            kind=_string,
-            inputs=_list(_string),
-            outputs=_list(_string),
-            windows=_list(
-                _or_null(
-                    _record(kernel=_positive, stride=_positive, dilation=_positive, padding=_bytes)
-                )
-            ),
-            macs=_bytes,
-            weight_bytes=_bytes,
-            loaded_weight_bytes=_bytes,
-        )
-    ),
-    workspace=_string,
-    patches=_list(
-        _record(
-            buffers=_list(_record(tensor=_string, offset=_bytes, first=_bytes, last=_positive)),
-            loads=_SLICES,
-            parts=_list(_record(operator=_string, first=_bytes, last=_positive)),
-            stores=_SLICES,
-        )
-    ),
-    recomputed_macs=_bytes,
-    reread_weight_bytes=_bytes,
+_REDUCTION = _record(
+    blocks=_positive, parts=_list(_positive), tile_rows=_positive, row_tiles=_positive
 )
 
-PLAN = _record(
-    format=_one_of("bitweft-plan"),
-    version=_one_of(3),
-    model=_record(file=_string, sha256=_sha256),
-    activation_bits=_positive,
-    weight_bits=_positive,
-    channel_multiple=_positive,
-    seed=_bytes,
-    method=_one_of(
-        "best",
-        "tflite_belady_file_order",
-        "tflite_greedy_ilp_file_order",
-        "tflite_belady_least_peak_order",
-        "tflite_greedy_ilp_least_peak_order",
-    ),
-    status=_one_of("optimal", "feasible"),
-    objective_bytes=_bytes,
-    bound_bytes=_bytes,
-    gap=_fraction,
-    recomputed_macs=_bytes,
-    reread_weight_bytes=_bytes,
-    compulsory_bytes=_record(
-        activations_loaded=_bytes, activations_stored=_bytes, weights=_bytes, total=_bytes
-    ),
-    traffic_bytes=_record(
-        activations=_record(compulsory=_bytes, non_compulsory=_bytes),
-        weights=_record(compulsory=_bytes, non_compulsory=_bytes),
-    ),
-    budget=_one_of("MR", "MH", "MP", "bytes", "spec"),
-    scratchpad_bytes=_positive,
-    weight_memory_bytes=_or_null(_positive),
-    baselines=_mapping(_bytes),
-    order=_list(_string),
-    operators=_list(
-        _record(
-            name=_string,
-            kind=_string,
-            nodes=_list(_string),
-            inputs=_list(_string),
-            outputs=_list(_string),
-            macs=_bytes,
-            weight_bytes=_bytes,
-            after=_list(_string),
-            stage=_or_null(_STAGE),
-        )
-    ),
-    tensors=_list(
-        _record(
-            name=_string,
-            shape=_list(_positive),
-            bytes=_positive,
-            rows=_positive,
-            channels=_positive,
-            network_input=_flag,
-            network_output=_flag,
-            intervals=_list(_record(first_step=_bytes, last_step=_bytes, address=_bytes)),
-        )
-    ),
-    transfers=_list(
-        _record(
-            step=_bytes,
-            kind=_one_of("load", "fetch", "store", "spill"),
-            tensor=_string,
-            bytes=_positive,
-            first=_bytes,
-            last=_positive,
-        )
-    ),
-    shared_weights=_list(
-        _record(operators=_list(_string), bytes=_positive, address=_or_null(_bytes))
-    ),
-)
+
+def _stage(**more: Form) -> Form:
+    """The form of a stage whose members have `more` fields."""
+    return _record(
+        axis=_one_of("rows", "channels"),
+        members=_list(
+            _record(
+                name=_string,
+                kind=_string,
+                inputs=_list(_string),
+                outputs=_list(_string),
+                windows=_list(
+                    _or_null(
+                        _record(
+                            kernel=_positive, stride=_positive, dilation=_positive, padding=_bytes
+                        )
+                    )
+                ),
+                macs=_bytes,
+                weight_bytes=_bytes,
+                loaded_weight_bytes=_bytes,
+                **more,
+            )
+        ),
+        workspace=_string,
+        patches=_list(
+            _record(
+                buffers=_list(_record(tensor=_string, offset=_bytes, first=_bytes, last=_positive)),
+                loads=_SLICES,
+                parts=_list(_record(operator=_string, first=_bytes, last=_positive)),
+                stores=_SLICES,
+            )
+        ),
+        recomputed_macs=_bytes,
+        reread_weight_bytes=_bytes,
+    )
+
+
+def _plan(stage: Form) -> Form:
+    """The form of a plan with stages of a form."""
+    return _record(
+        format=_one_of("bitweft-plan"),
+        version=_one_of(3, 4),
+        model=_record(file=_string, sha256=_sha256),
+        activation_bits=_positive,
+        weight_bits=_positive,
+        channel_multiple=_positive,
+        seed=_bytes,
+        method=_one_of(
+            "best",
+            "tflite_belady_file_order",
+            "tflite_greedy_ilp_file_order",
+            "tflite_belady_least_peak_order",
+            "tflite_greedy_ilp_least_peak_order",
+        ),
+        status=_one_of("optimal", "feasible"),
+        objective_bytes=_bytes,
+        bound_bytes=_bytes,
+        gap=_fraction,
+        recomputed_macs=_bytes,
+        reread_weight_bytes=_bytes,
+        compulsory_bytes=_record(
+            activations_loaded=_bytes, activations_stored=_bytes, weights=_bytes, total=_bytes
+        ),
+        traffic_bytes=_record(
+            activations=_record(compulsory=_bytes, non_compulsory=_bytes),
+            weights=_record(compulsory=_bytes, non_compulsory=_bytes),
+        ),
+        budget=_one_of("MR", "MH", "MP", "bytes", "spec"),
+        scratchpad_bytes=_positive,
+        weight_memory_bytes=_or_null(_positive),
+        baselines=_mapping(_bytes),
+        order=_list(_string),
+        operators=_list(
+            _record(
+                name=_string,
+                kind=_string,
+                nodes=_list(_string),
+                inputs=_list(_string),
+                outputs=_list(_string),
+                macs=_bytes,
+                weight_bytes=_bytes,
+                after=_list(_string),
+                stage=_or_null(stage),
+            )
+        ),
+        tensors=_list(
+            _record(
+                name=_string,
+                shape=_list(_positive),
+                bytes=_positive,
+                rows=_positive,
+                channels=_positive,
+                network_input=_flag,
+                network_output=_flag,
+                intervals=_list(_record(first_step=_bytes, last_step=_bytes, address=_bytes)),
+            )
+        ),
+        transfers=_list(
+            _record(
+                step=_bytes,
+                kind=_one_of("load", "fetch", "store", "spill"),
+                tensor=_string,
+                bytes=_positive,
+                first=_bytes,
+                last=_positive,
+            )
+        ),
+        shared_weights=_list(
+            _record(operators=_list(_string), bytes=_positive, address=_or_null(_bytes))
+        ),
+    )
+
+
+_WITHOUT_REDUCTIONS = _plan(_stage())
+_WITH_REDUCTIONS = _plan(_stage(reduction=_or_null(_REDUCTION)))
+
+
+def _by_version(value: Any, path: str) -> str:
+    """Version 4 is version 3 with reductions in parts."""
+    newer = isinstance(value, dict) and value.get("version") == 4
+    return (_WITH_REDUCTIONS if newer else _WITHOUT_REDUCTIONS)(value, path)
+
+
+PLAN: Form = _by_version

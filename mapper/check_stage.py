@@ -12,8 +12,8 @@ Content = dict[str, Any]
 Rows = tuple[int, int]
 
 
-def judge_stage(operator: Content, tensors: dict[str, Content]) -> None:
-    """Judges the stage of an operator of a plan.
+def judge_stage(operator: Content, tensors: dict[str, Content], weight_memory: int | None) -> None:
+    """Judges the stage of an operator of a plan with so many bytes for weights, if that is known.
 
     Raises
     ------
@@ -21,11 +21,14 @@ def judge_stage(operator: Content, tensors: dict[str, Content]) -> None:
         A patch reads rows that are not there, buffers overlap or leave the workspace, rows are
         missing in the end, or a count is wrong.
     """
-    _Judge(operator, tensors).judge()
+    _Judge(operator, tensors, weight_memory).judge()
 
 
 class _Judge:
-    def __init__(self, operator: Content, tensors: dict[str, Content]) -> None:
+    def __init__(
+        self, operator: Content, tensors: dict[str, Content], weight_memory: int | None
+    ) -> None:
+        self.weight_memory = weight_memory
         self.name = operator["name"]
         self.stage = operator["stage"]
         self.tensors = tensors
@@ -43,7 +46,7 @@ class _Judge:
         # Per member: the first row that no part has computed, and multiply-accumulates repeated.
         self.seen = dict.fromkeys(self.members, 0)
         self.repeated = 0
-        self.runs = dict.fromkeys(self.members, 0)
+        self.runs: dict[str, list[Rows]] = {name: [] for name in self.members}
         self.own = space
 
     def need(self, holds: bool, detail: str) -> None:
@@ -178,7 +181,7 @@ class _Judge:
         rows = self.tensors[m["outputs"][0]][self.axis]
         self.repeated += m["macs"] * max(0, min(last, seen) - first) // rows
         self.seen[m["name"]] = max(seen, last)
-        self.runs[m["name"]] += 1
+        self.runs[m["name"]].append((first, last))
         return touched
 
     def apart(self, n: int, buffers: dict[str, Content], life: dict[str, Rows]) -> None:
@@ -199,7 +202,10 @@ class _Judge:
         weights = 0
         for name, m in self.members.items():
             weights += m["loaded_weight_bytes"] - m["weight_bytes"]
-            want = m["weight_bytes"] * self.runs[name]
+            if m.get("reduction"):
+                self.reduction(m)
+                continue
+            want = m["weight_bytes"] * len(self.runs[name])
             self.need(
                 self.axis == "channels" or m["loaded_weight_bytes"] == want,
                 f"loaded_weight_bytes of {name!r} must be {want}, once per patch",
@@ -208,13 +214,45 @@ class _Judge:
             self.stage["recomputed_macs"] == macs,
             f"recomputed_macs must be {macs}, not {self.stage['recomputed_macs']}",
         )
+        # What comes in parts does not stay from patch to patch.
+        kept = (0,) if not any(m.get("reduction") for m in self.members.values()) else ()
         self.need(
-            self.stage["reread_weight_bytes"] in (0, weights),
-            f"reread_weight_bytes must be 0 or {weights}, not {self.stage['reread_weight_bytes']}",
+            self.stage["reread_weight_bytes"] in (*kept, weights),
+            f"reread_weight_bytes must be {'0 or ' if kept else ''}{weights}, "
+            f"not {self.stage['reread_weight_bytes']}",
         )
         for field, given in (("macs", self.macs), ("weight_bytes", self.weight_bytes)):
             total = sum(m[field] for m in self.members.values())
             self.need(given == total, f"{field} must be {total}, the members' sum, not {given}")
+
+    def reduction(self, m: Content) -> None:
+        """What a member loads whose tiles sweep over the parts of the reduction, forth and back."""
+        name, r, parts = m["name"], m["reduction"], m["reduction"]["parts"]
+        self.need(len(parts) > 1, f"reduction of {name!r} must have parts, not {len(parts)}")
+        once = r["blocks"] * sum(parts)
+        self.need(
+            m["weight_bytes"] == once,
+            f"weight_bytes of {name!r} must be {once}, its parts', not {m['weight_bytes']}",
+        )
+        memory = self.weight_memory
+        self.need(
+            memory is not None and 2 * max(parts) <= memory,
+            f"two parts of the reduction of {name!r} must fit into the weight memory of {memory} "
+            f"bytes, not have {max(parts)} each",
+        )
+        height = self.tensors[m["outputs"][0]]["rows"]
+        loaded = 0
+        for first, last in self.runs[name]:
+            rows, blocks = (last - first, r["blocks"])
+            if self.axis == "channels":
+                rows, blocks = height, last - first
+            down = (rows + r["tile_rows"] - 1) // r["tile_rows"]
+            loaded += blocks * _swept(parts, down * r["row_tiles"])
+        self.need(
+            m["loaded_weight_bytes"] == loaded,
+            f"loaded_weight_bytes of {name!r} must be {loaded}, what its tiles sweep over, not "
+            f"{m['loaded_weight_bytes']}",
+        )
 
     def rows(self, n: int, tensor: str, x: Content) -> None:
         self.need(tensor in self.tensors, f"patch {n} must name tensors, not {tensor!r}")
@@ -232,6 +270,15 @@ class _Judge:
 
 def _rows(x: Content) -> Rows:
     return x["first"], x["last"]
+
+
+def _swept(parts: list[int], sweeps: int) -> int:
+    """Bytes of so many sweeps over parts, each in the other direction than the one before it and
+    with the two parts that this one came to last still there."""
+    total, again = sum(parts), sweeps - 1
+    last = parts[-1] + parts[-2]
+    both = last + parts[0] + parts[1]
+    return total + again // 2 * (2 * total - both) + again % 2 * (total - last)
 
 
 def _needed(window: Content | None, part: Content, height: int) -> Rows:

@@ -49,13 +49,16 @@ def judge_weights(plan: Content, step: Mapping[str, int]) -> None:
         staying.append((min(when), max(when) + 1, shared["address"], end, names[0]))
     _apart(staying)
     for name, o in operators.items():
-        if o["stage"] and not o["stage"]["reread_weight_bytes"] and staying:
+        in_parts = o["stage"] and any(map(_parts, o["stage"]["members"]))
+        if o["stage"] and (in_parts or not o["stage"]["reread_weight_bytes"]) and staying:
             t = step[name]
             top = max((end for a, b, _, end, _ in staying if a <= t < b), default=0)
+            parts = [x for m in o["stage"]["members"] for x in _parts(m)]
+            need = 2 * max(parts) if parts else o["weight_bytes"]
             _need(
-                top + o["weight_bytes"] <= memory,
+                top + need <= memory,
                 f"weights of stage {name!r} must fit behind the {top} bytes that stay, not need "
-                f"{o['weight_bytes']} of {memory}",
+                f"{need} of {memory}",
             )
 
 
@@ -71,6 +74,11 @@ def _apart(staying: list[tuple[int, int, int, int, str]]) -> None:
                 f"to {other[3]} must not overlap: both stay in step {one[0]}",
             )
         active.append(one)
+
+
+def _parts(member: Content) -> list[int]:
+    """Bytes of the parts that the weights of a member of a stage come in, of which two fit."""
+    return list((member.get("reduction") or {"parts": ()})["parts"])
 
 
 def _need(holds: bool, detail: str) -> None:

@@ -73,7 +73,8 @@ def footprint(instruction: Instruction, spec: Spec) -> Footprint:
             read = Extent(Space.SCRATCHPAD, local, local + instruction.words)
             return Footprint((read,), (home, *ports(Space.READ_PORTS, [read])))
         case Compute():
-            inputs, output = _inputs(instruction), _output(instruction)
+            inputs = _inputs(instruction)
+            output = [] if instruction.keep else _output(instruction)
             block = instruction.weights, instruction.weights + _block_words(instruction, word_bytes)
             return Footprint(
                 (*inputs, Extent(Space.WEIGHTS, *block)),

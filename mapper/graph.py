@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from mapper.stage import Axis, Stage, Window
+from mapper.stage import Axis, Reduction, Stage, Window
 
 __all__ = ["Convolution", "Graph", "Operator", "SharedWeights", "Tensor"]
 
@@ -133,6 +133,8 @@ class Operator:
         What it reads when every channel word reads its own weights, equal ones again.
     block_bytes : int
         The most weights that one load brings; 0 where nothing is lowered.
+    reduction : Reduction or None
+        The parts that its weights come in, where those of a word of output channels do not fit.
     after : tuple of str
         Operators that must run earlier although no tensor joins them on chip.
     stage : Stage or None
@@ -151,6 +153,7 @@ class Operator:
     channel_windows: tuple[Window | None, ...] = ()
     undivided_weight_bytes: int = 0
     block_bytes: int = 0
+    reduction: Reduction | None = None
     after: tuple[str, ...] = ()
     stage: Stage | None = None
 

@@ -9,33 +9,34 @@ what each of them touches.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
 
 from hw.control.dispatch import FETCH_INSTRUCTIONS
-from hw.errors import InputError
 from hw.isa import (
     INSTRUCTION_BYTES,
     Begin,
-    Compute,
     End,
     Instruction,
     Load,
-    Path,
     Store,
     Target,
     encode,
 )
 from hw.spec import Spec
+from mapper.instruction import Region, compute_instruction
 from mapper.interleave import interleaved
 from mapper.layout import slice_runs, tensor_bytes
 from mapper.lowered import Computed, Lowered, Place, Purpose
 from mapper.pieces import Piece, pieces_of, words_per_pixel
 from mapper.plan import Plan, Transfer
 from mapper.plan import PlannedOperator as Planned
-from mapper.stage import Axis, Buffer, Slice, Stage
+from mapper.reduction import parts_of
+from mapper.stage import Axis, Buffer, Reduction, Slice, Stage
+from mapper.weight_memory import WeightMemory
 from sim.quantised import (
     Network,
     Operator,
@@ -80,11 +81,9 @@ class _Builder:
     computes: int = 0
     blocks: list[bytes] = field(default_factory=list)
     block_bytes: int = 0
-    next_word: int = 0
+    loaded_bytes: int = 0
     last_compute: dict[str, int] = field(default_factory=dict)
     results: list[Computed] = field(default_factory=list)
-    held: dict[tuple[str, bytes], int] = field(default_factory=dict)
-    staying: dict[tuple[int, bytes], int] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -93,17 +92,8 @@ class _Builder:
         self.intervals = {t.name: t.intervals for t in self.plan.tensors}
         self.shapes = {t.name: t.shape for t in self.network.tensors}
         self.word_bytes = self.spec.word_bytes
-        self.shared = {
-            name: n
-            for n, s in enumerate(self.plan.shared_weights)
-            if s.address is not None
-            for name in s.operators
-        }
-        self.bases = self._bases()
-        self.base = 0
+        self.weights = WeightMemory(self.plan, self.spec, self._load_block)
         self.stored_blocks: dict[bytes, int] = {}
-        self.loaded_bytes = 0
-        self.weight_words = self.spec.weight_buffer.bytes // self.word_bytes
         self.homes: dict[str, int] = {}
         self.patches: list[tuple[int, str, int]] = []  # program index, "block" or tensor, offset
         offset = 0
@@ -117,7 +107,7 @@ class _Builder:
     def step(self, step: int) -> None:
         """One step of the plan: whole tensors come, the operator or its stage runs, others go."""
         planned = self.planned[self.plan.order[step]]
-        self.base = self.bases[step]
+        self.weights.begin(step)
         whole = [t for t in self.plan.transfers if t.step == step and self._is_whole(t, planned)]
         slices = {t: Slice(t.tensor, t.first, t.last) for t in whole}
         self.places = {t.tensor: self._place(t.tensor, step) for t in whole}
@@ -130,7 +120,6 @@ class _Builder:
                 self._move(Load, "rows", x, next(readers, members[0].name))
         held_places = dict(self.places)
         self.places = {name: held_places[name] for name in resident}
-        self.held.clear()
         if planned.stage is None:
             operator = self.operators[planned.name]
             height = self.network.tensor(operator.output).shape[1]
@@ -156,7 +145,7 @@ class _Builder:
         space = resident.pop(stage.workspace).base if stage.workspace else 0
         if not stage.reread_weight_bytes:
             # They all fit behind what stays for other steps, and stay for the whole stage.
-            self.next_word = self.base
+            self.weights.restart()
         blocks = {m.name: self._blocks(self.operators[m.name]) for m in stage.members}
         divided = {
             m.name: Weights.DIVIDED
@@ -165,6 +154,7 @@ class _Builder:
             else Weights.WHOLE
             for m in stage.members
         }
+        reductions = {m.name: m.reduction for m in stage.members}
         for patch in stage.patches:
             self.places = dict(resident)
             for b in patch.buffers:
@@ -178,10 +168,13 @@ class _Builder:
                         self._move(Load, stage.axis, loads.pop(name), operator.name)
                 weights = Weights.KEPT
                 if stage.reread_weight_bytes:
-                    self.held.clear()
+                    self.weights.forget()
                     weights = divided[operator.name]
-                pieces = blocks[operator.name]
-                self._part(operator, pieces, stage.axis, part.first, part.last, weights)
+                pieces, rows = blocks[operator.name], (part.first, part.last)
+                if (reduction := reductions[operator.name]) is not None:
+                    self._reduced(operator, pieces, reduction, stage.axis, *rows)
+                else:
+                    self._part(operator, pieces, stage.axis, *rows, weights)
                 if operator.output in stores:
                     self._move(Store, stage.axis, stores.pop(operator.output), operator.name)
 
@@ -212,11 +205,51 @@ class _Builder:
             if not wanted and weights is not Weights.WHOLE:
                 continue
             if weights is Weights.DIVIDED:
-                self.held.clear()
+                self.weights.forget()
             # Pieces with equal blocks follow one another.
-            start = self._block(operator, piece.block)
+            start = self.weights.find(operator.name, piece.block)
             if wanted:
-                self._compute(operator, piece, start, rows)
+                for region in self._regions(operator, piece, rows):
+                    self._compute(operator, piece, region, start)
+        self._made(operator, first, last, axis)
+
+    def _reduced(
+        self,
+        operator: Operator,
+        pieces: list[Piece],
+        reduction: Reduction,
+        axis: Axis,
+        first: int,
+        last: int,
+    ) -> None:
+        """The same of an operator whose reduction is in parts: every tile sweeps over them, and the
+        next one sweeps back, so that the two parts that came last are still there."""
+        height, width = self.network.tensor(operator.output).shape[1:3]
+        top, bottom = (first, last) if axis == "rows" else (0, height)
+        rows, columns = reduction.tile_rows, -(-width // reduction.row_tiles)
+        tiles = [
+            (y, min(y + rows, bottom), x, min(x + columns, width))
+            for y in range(top, bottom, rows)
+            for x in range(0, width, columns)
+        ]
+        for piece in pieces:
+            if axis == "channels" and not first <= piece.out_word < last:
+                continue
+            parts = parts_of(piece, self.spec)
+            slots = self.weights.slots([part.block for part in parts])
+            there: list[Piece | None] = [None, None]
+            order = list(enumerate(parts))
+            for tile in tiles:
+                for count, (n, part) in enumerate(order, 1):
+                    if there[n % 2] is not part:
+                        self._load_block(operator.name, part.block, slots[n % 2])
+                        there[n % 2] = part
+                    keep = count < len(parts)
+                    self._compute(operator, part, tile, slots[n % 2], keep=keep)
+                order.reverse()
+        self._made(operator, first, last, axis)
+
+    def _made(self, operator: Operator, first: int, last: int, axis: Axis) -> None:
         place = self.places[operator.output]
         self.results.append(Computed(self.computes, operator.name, first, last, axis, place))
 
@@ -258,138 +291,42 @@ class _Builder:
                 x.tensor,
             )
 
-    def _bases(self) -> list[int]:
-        """Per step, the word behind all shared weights that stay then."""
-        at = {name: t for t, name in enumerate(self.plan.order)}
-        bases = [0] * len(at)
-        for shared in self.plan.shared_weights:
-            if shared.address is None:
-                continue
-            steps = [at[name] for name in shared.operators]
-            end = (shared.address + shared.bytes) // self.word_bytes
-            for t in range(min(steps), max(steps) + 1):
-                bases[t] = max(bases[t], end)
-        return bases
-
-    def _block(self, operator: Operator, block: bytes) -> int:
-        """Word address of a block in the weight memory, into which it is loaded if need be."""
-        if operator.name not in self.shared:
-            key = operator.name, block
-            if key not in self.held:
-                self.held[key] = self._stream(operator, block)
-            return self.held[key]
-        group = self.shared[operator.name]
-        if (group, block) not in self.staying:
-            before = sum(len(known) for n, known in self.staying if n == group)
-            address = self.plan.shared_weights[group].address
-            assert address is not None
-            start = (address + before) // self.word_bytes
-            self.staying[group, block] = start
-            self._load_block(operator, block, start)
-        return self.staying[group, block]
-
-    def _stream(self, operator: Operator, block: bytes) -> int:
-        """Loads a block for one operator, behind all that stays."""
-        words = len(block) // self.word_bytes
-        if words > self.weight_words - self.base:
-            raise InputError(
-                f"weight_buffer.bytes must be at least {len(block)} for the weights of one word of "
-                f"output channels of {operator.name!r}, not {self.spec.weight_buffer.bytes}."
-            )
-        self.next_word = max(self.next_word, self.base)
-        if self.next_word + words > self.weight_words:
-            self.next_word = self.base
-        start = self.next_word
-        self.next_word += words
-        self._load_block(operator, block, start)
-        return start
-
-    def _load_block(self, operator: Operator, block: bytes, start: int) -> None:
-        words = len(block) // self.word_bytes
+    def _load_block(self, operator: str, block: bytes, start: int) -> None:
         if block not in self.stored_blocks:
             self.stored_blocks[block] = self.block_bytes
             self.blocks.append(block)
             self.block_bytes += len(block)
         self.loaded_bytes += len(block)
         self.patches.append((len(self.program), "", self.stored_blocks[block]))
-        load = Load(target=Target.WEIGHTS, memory=0, local=start, words=words)
-        self._emit(load, operator.name, "")
+        words = len(block) // self.word_bytes
+        self._emit(Load(target=Target.WEIGHTS, memory=0, local=start, words=words), operator, "")
 
-    def _compute(
-        self, operator: Operator, piece: Piece, weights: int, wanted: tuple[int, int]
-    ) -> None:
+    def _regions(
+        self, operator: Operator, piece: Piece, wanted: tuple[int, int]
+    ) -> Iterator[Region]:
+        """What of a piece's region lies in the wanted rows: at once where they are whole."""
         top, bottom, left, right = piece.region
         top, bottom = max(top, wanted[0]), min(bottom, wanted[1])
-        if top >= bottom:
-            return
-        output = self.network.tensor(operator.output).shape
-        rows = [(top, bottom)] if (left, right) == (0, output[2]) else [
-            (row, row + 1) for row in range(top, bottom)
-        ]  # fmt: skip
-        for first, last in rows:
-            instruction = self._instruction(operator, piece, weights, first, last)
-            self._emit(instruction, operator.name, operator.output)
-            self.computes += 1
+        if (left, right) != (0, self._width(operator.output)):
+            for row in range(top, bottom):
+                yield row, row + 1, left, right
+        elif top < bottom:
+            yield top, bottom, left, right
 
-    def _instruction(
-        self,
-        operator: Operator,
-        piece: Piece,
-        weights: int,
-        first: int,
-        last: int,
-    ) -> Compute:
-        """A piece for output rows ``first, ..., last - 1`` of its region, with addresses."""
-        _, _, left, right = piece.region
-        name = operator.inputs[piece.operand]
-        shape, output = self.network.tensor(name).shape, self.network.tensor(operator.output).shape
-        base, pixel = self.places[name]
-        row = shape[2] * pixel
-        (sy, sx), (dy, dx) = piece.geometry.stride, piece.geometry.dilation
-        pad_top = piece.geometry.padding[0] - first * sy
-        pad_left = piece.geometry.padding[1] - left * sx
-        width = right - left
-        source = base + piece.first_word - pad_top * row - pad_left * pixel
-        tap_x = dx * pixel
-        tap_y = dy * row - (piece.kernel[1] - 1) * dx * pixel
-        in_size = (shape[1], shape[2])
-        if len(operator.inputs) == 2 and piece.kernel == (1, 2) and piece.path == Path.SCALARS:
-            # An addition: the second tap lies in the other tensor, at the same place.
-            tap_x = self.places[operator.inputs[1]].base - base
-            dx, in_size = 0, (shape[1], shape[2])
-        destination, out_pixel = self.places[operator.output]
-        destination += piece.out_word
-        return Compute(
-            path=piece.path,
-            source=source % (1 << 24),
-            pixels=(last - first) * width,
-            out_width=width,
-            step_x=sx * pixel,
-            step_y=sy * row - (width - 1) * sx * pixel,
-            tap_x=tap_x,
-            tap_y=tap_y,
-            in_height=in_size[0],
-            in_width=in_size[1],
-            stride_y=sy,
-            stride_x=sx,
-            dilation_y=dy,
-            dilation_x=dx,
-            pad_top=pad_top,
-            pad_left=pad_left,
-            kernel_y=piece.kernel[0],
-            kernel_x=piece.kernel[1],
-            words=piece.words,
-            pad_value=piece.pad_value,
+    def _compute(
+        self, operator: Operator, piece: Piece, region: Region, weights: int, *, keep: bool = False
+    ) -> None:
+        instruction = compute_instruction(
+            self.network,
+            operator,
+            piece,
+            region,
+            places=self.places,
             weights=weights,
-            scalar_0=piece.scalars[0],
-            scalar_1=piece.scalars[1],
-            destination=destination + (first * output[2] + left) * out_pixel,
-            destination_step=out_pixel,
-            mask=piece.mask,
-            zero_point=piece.post.zero_point,
-            low=piece.post.low,
-            high=piece.post.high,
+            keep=keep,
         )
+        self._emit(instruction, operator.name, operator.output)
+        self.computes += 1
 
     def finish(self) -> Lowered:
         self._emit(End(), "", "")

@@ -11,9 +11,11 @@ from typing import Any
 from mapper.batch import batch_graphs
 from mapper.budget import Budget, largest_operator, resolve_budget
 from mapper.graph import Graph
+from mapper.make_plan import make_plan
 from mapper.onnx_file import read_model
 from mapper.onnx_import import Layout, graph_of
-from mapper.plan import Plan, Source, make_plan
+from mapper.plan import Plan, Source
+from mapper.reduction import stage_reductions
 from mapper.schedule.problem import Problem
 from mapper.schedule.search import Found, search
 from mapper.schedule.solver import Limits, Progress
@@ -171,6 +173,8 @@ def map_graph(
             "solve_seconds": 0.0,
         }
         return Mapped(graph, budget, None, message, summary)
+    if weight_memory is not None:
+        graph = stage_reductions(graph, weight_memory)
     problem = Problem.of(graph)
     found = search(problem, budget.bytes, limits, on_progress)
     if images > 1:

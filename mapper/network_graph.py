@@ -8,7 +8,8 @@ from hw.spec import Spec
 from mapper.graph import Graph, Tensor
 from mapper.graph import Operator as PlannedOperator
 from mapper.layout import tensor_bytes
-from mapper.pieces import Piece, pieces_of, words_per_pixel
+from mapper.pieces import Piece, pieces_of, require_sizes, words_per_pixel
+from mapper.reduction import parts_of, reduction_of
 from mapper.stage import Window
 from sim.quantised import (
     Add,
@@ -50,7 +51,12 @@ def network_graph(network: Network, spec: Spec) -> Graph:
     operators = []
     for o in network.operators:
         pieces = pieces_of(network, o, word_bytes)
-        blocks = _distinct(pieces)
+        reduction = reduction_of(pieces, network.tensor(o.output).shape[2], spec)
+        if reduction is not None:
+            pieces = [part for piece in pieces for part in parts_of(piece, spec)]
+        require_sizes(network, o, pieces)
+        # Parts follow one another too far apart for equal ones to be read once.
+        blocks = _distinct(pieces) if reduction is None else [piece.block for piece in pieces]
         operators.append(
             PlannedOperator(
                 name=o.name,
@@ -63,6 +69,7 @@ def network_graph(network: Network, spec: Spec) -> Graph:
                 channel_windows=_channel_windows(network, o),
                 undivided_weight_bytes=sum(len(piece.block) for piece in pieces),
                 block_bytes=max(map(len, blocks), default=0),
+                reduction=reduction,
             )
         )
     return Graph(name=network.name, operators=tuple(operators), tensors=tuple(tensors))

@@ -6,7 +6,7 @@ like any channel, and weights of zero make sure that nobody depends on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,9 +30,11 @@ from sim.quantised import (
 )
 from sim.reference import Conv2d, Integers
 
-__all__ = ["Piece", "pieces_of", "words_per_pixel"]
+__all__ = ["MAXIMA", "Piece", "pieces_of", "require_sizes", "words_per_pixel"]
 
-_MAXIMA = {"words": 1023, "kernel": 255, "stride": 15, "dilation": 15}
+MAXIMA = {"words": 1023, "kernel": 255, "stride": 15, "dilation": 15}
+"""What the fields of one computation hold."""
+
 _ONE = (1 << 30, 30)  # multiplier and shift that change nothing
 
 
@@ -57,6 +59,8 @@ class Piece:
         Stride, padding and dilation.
     region : (int, int, int, int)
         Output rows ``[0], ..., [1] - 1`` and columns ``[2], ..., [3] - 1``.
+    first_tap : (int, int)
+        Rows and columns of the input from the window's begin to the first tap.
     block : bytes
         Parameters of the channels, then the weights in the order in which they are used.
     scalars : (int, int)
@@ -76,6 +80,7 @@ class Piece:
     kernel: tuple[int, int]
     geometry: Conv2d
     region: tuple[int, int, int, int]
+    first_tap: tuple[int, int] = (0, 0)
     block: bytes
     scalars: tuple[int, int] = (0, 0)
     pad_value: int = 0
@@ -93,7 +98,7 @@ def pieces_of(network: Network, operator: Operator, word_bytes: int) -> list[Pie
     Raises
     ------
     InputError
-        The hardware does not run an operator of this size.
+        The batch is not 1.
     """
     shapes = [network.tensor(name).shape for name in operator.inputs]
     output = network.tensor(operator.output).shape
@@ -105,7 +110,17 @@ def pieces_of(network: Network, operator: Operator, word_bytes: int) -> list[Pie
     lowering = _Lowering(shapes, output, word_bytes)
     found = list(lowering.pieces(operator))
     blocks = {block: n for n, block in enumerate(dict.fromkeys(p.block for p in found))}
-    pieces = sorted(found, key=lambda piece: blocks[piece.block])
+    return sorted(found, key=lambda piece: blocks[piece.block])
+
+
+def require_sizes(network: Network, operator: Operator, pieces: Iterable[Piece]) -> None:
+    """Refuses pieces of an operator that one computation cannot be.
+
+    Raises
+    ------
+    InputError
+        A size does not fit its field.
+    """
     for piece in pieces:
         sizes = {
             "words": piece.words,
@@ -114,12 +129,11 @@ def pieces_of(network: Network, operator: Operator, word_bytes: int) -> list[Pie
             "dilation": max(piece.geometry.dilation),
         }
         for what, size in sizes.items():
-            if size > _MAXIMA[what]:
+            if size > MAXIMA[what]:
                 raise InputError(
                     f"{network.name}: {what} of {operator.name!r} must be at most "
-                    f"{_MAXIMA[what]}, not {size}."
+                    f"{MAXIMA[what]}, not {size}."
                 )
-    return pieces
 
 
 @dataclass(frozen=True)

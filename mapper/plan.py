@@ -10,20 +10,19 @@ options give the same bytes.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any, NamedTuple
 
-from mapper.graph import Graph, Operator, SharedWeights
-from mapper.schedule.problem import Move, Problem, cost_of, moves_of
-from mapper.schedule.search import Found
-from mapper.stage import Buffer, Member, Part, Patch, Slice, Stage, Window
+from mapper.graph import Operator, SharedWeights
+from mapper.plan_stage import stage_json, stage_of
+from mapper.stage import Stage
 
 __all__ = [
     "FORMAT",
     "VERSION",
+    "VERSION_WITH_REDUCTIONS",
     "Compulsory",
     "Plan",
     "PlannedOperator",
@@ -31,12 +30,14 @@ __all__ = [
     "Residency",
     "Source",
     "Transfer",
-    "make_plan",
     "plan_schema",
+    "reread_weights",
 ]
 
 FORMAT = "bitweft-plan"
 VERSION = 3
+VERSION_WITH_REDUCTIONS = 4
+"""Of plans in which the reduction of some operator is in parts; others have the form of `VERSION`."""
 
 
 class Source(NamedTuple):
@@ -138,6 +139,11 @@ class Plan:
         return (self.objective_bytes - self.bound_bytes) / self.objective_bytes
 
     @property
+    def has_reductions(self) -> bool:
+        """Whether the reduction of some operator is in parts."""
+        return any(m.reduction for o in self.operators if o.stage for m in o.stage.members)
+
+    @property
     def recomputed_macs(self) -> int:
         """Multiply-accumulates of rows that more than one patch computes."""
         return sum(o.stage.recomputed_macs for o in self.operators if o.stage)
@@ -167,7 +173,7 @@ class Plan:
         """The part of ``plan.json`` that fits on a page."""
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": VERSION_WITH_REDUCTIONS if self.has_reductions else VERSION,
             "model": {"file": self.source.file, "sha256": self.source.sha256},
             "activation_bits": self.source.activation_bits,
             "weight_bits": self.source.weight_bits,
@@ -193,7 +199,9 @@ class Plan:
         return {
             **self.head(),
             "order": list(self.order),
-            "operators": [_operator_json(o) for o in self.operators],
+            "operators": [
+                _operator_json(o, reductions=self.has_reductions) for o in self.operators
+            ],
             "tensors": [
                 {
                     "name": t.name,
@@ -248,7 +256,7 @@ class Plan:
                     o["macs"],
                     o["weight_bytes"],
                     tuple(o["after"]),
-                    None if o["stage"] is None else _stage_of(o["stage"]),
+                    None if o["stage"] is None else stage_of(o["stage"]),
                 )
                 for o in content["operators"]
             ),
@@ -275,82 +283,6 @@ class Plan:
         )
 
 
-def make_plan(
-    graph: Graph, found: Found, capacity: int, source: Source, seed: int = 0, method: str = "best"
-) -> Plan:
-    """Puts a placed schedule into the graph's names and recomputes every byte count.
-
-    What stages stream is the same in every schedule of the graph: it is added to the objective,
-    to the bound and to the baselines.
-    """
-    problem, schedule = Problem.of(graph), found.placed.schedule
-    transfers = _transfers(graph, moves_of(problem, schedule), schedule.order)
-    loaded: Counter[str] = Counter()
-    moved: Counter[str] = Counter()
-    for t in transfers:
-        moved[t.kind] += t.bytes
-        if t.kind == "load":
-            loaded[t.tensor] += t.bytes
-    everything = (*graph.tensors, *graph.parts)
-    inputs = sum(min(t.bytes, loaded[t.name]) for t in everything)
-    twice = sum(s.bytes * (len(s.operators) - 1) for s in graph.shared)
-    weights = sum(o.weight_bytes for o in graph.operators) - twice
-    reread = reread_weights(graph.operators, graph.shared)
-    objective = moved["fetch"] + moved["spill"] + moved["load"] - inputs + reread
-    streamed = objective - cost_of(problem, schedule)
-    placed = {
-        t.name: tuple(
-            Residency(i.first, i.last, address)
-            for i, address in zip(intervals, addresses, strict=True)
-        )
-        for t, intervals, addresses in zip(
-            graph.tensors, schedule.residency, found.placed.addresses, strict=True
-        )
-    }
-    return Plan(
-        source=source,
-        status="optimal" if objective == found.bound + streamed else "feasible",
-        objective_bytes=objective,
-        bound_bytes=found.bound + streamed,
-        compulsory=Compulsory(inputs, moved["store"], weights),
-        scratchpad_bytes=capacity,
-        seed=seed,
-        method=method,
-        order=tuple(graph.operators[o].name for o in schedule.order),
-        operators=tuple(
-            PlannedOperator(
-                o.name,
-                o.kind,
-                o.nodes,
-                o.inputs,
-                o.outputs,
-                o.macs,
-                o.weight_bytes,
-                o.after,
-                o.stage,
-            )
-            for o in graph.operators
-        ),  # fmt: skip
-        tensors=tuple(
-            PlannedTensor(
-                name=t.name,
-                shape=t.shape,
-                bytes=t.bytes,
-                rows=t.rows,
-                channels=t.channels,
-                network_input=t.network_input,
-                network_output=t.network_output and not t.streamed,
-                intervals=placed.get(t.name, ()),
-            )
-            for t in everything
-        ),
-        transfers=transfers,
-        baselines={name: cost + streamed for name, cost in found.baselines.items()},
-        shared_weights=graph.shared,
-        weight_memory_bytes=graph.weight_memory,
-    )
-
-
 def reread_weights(
     operators: Sequence[Operator] | Sequence[PlannedOperator], shared: Sequence[SharedWeights]
 ) -> int:
@@ -359,84 +291,10 @@ def reread_weights(
     return patches + sum(s.bytes * (len(s.operators) - 1) for s in shared if s.address is None)
 
 
-def _transfers(graph: Graph, moves: Sequence[Move], order: Sequence[int]) -> tuple[Transfer, ...]:
-    """Everything that crosses the bus, step by step: whole tensors, and the slices of stages."""
-    before: dict[int, list[Transfer]] = {}
-    behind: dict[int, list[Transfer]] = {}
-    for m in moves:
-        t = graph.tensors[m.tensor]
-        kind = "spill" if m.kind == "store" and t.streamed else m.kind
-        side = before if kind in ("load", "fetch") else behind
-        side.setdefault(m.step, []).append(Transfer(m.step, kind, t.name, t.bytes, 0, t.rows))
-    known = {t.name: t for t in (*graph.tensors, *graph.parts)}
-    result: list[Transfer] = []
-    for step, o in enumerate(order):
-        result += before.get(step, [])
-        stage = graph.operators[o].stage
-        if stage is None:
-            result += behind.get(step, [])
-            continue
-        for patch in stage.patches:
-            for slices, is_load in ((patch.loads, True), (patch.stores, False)):
-                for name, first, last in slices:
-                    t = known[name]
-                    if is_load:
-                        kind = "load" if t.network_input else "fetch"
-                    else:
-                        kind = "store" if t.network_output else "spill"
-                    count = (last - first) * t.part_bytes(stage.axis)
-                    result.append(Transfer(step, kind, name, count, first, last))
-        result += behind.get(step, [])
-    return tuple(result)
-
-
-def _operator_json(operator: PlannedOperator) -> dict[str, Any]:
-    content = asdict(operator)
-    if operator.stage is not None:
-        # Named tuples would become bare lists.
-        for member, known in zip(content["stage"]["members"], operator.stage.members, strict=True):
-            member["windows"] = [None if w is None else w._asdict() for w in known.windows]
-        content["stage"]["patches"] = [
-            {
-                "buffers": [b._asdict() for b in patch.buffers],
-                "loads": [x._asdict() for x in patch.loads],
-                "parts": [p._asdict() for p in patch.parts],
-                "stores": [x._asdict() for x in patch.stores],
-            }
-            for patch in operator.stage.patches
-        ]
-    return content
-
-
-def _stage_of(content: Mapping[str, Any]) -> Stage:
-    return Stage(
-        axis=content["axis"],
-        members=tuple(
-            Member(
-                m["name"],
-                m["kind"],
-                tuple(m["inputs"]),
-                tuple(m["outputs"]),
-                tuple(None if w is None else Window(**w) for w in m["windows"]),
-                m["macs"],
-                m["weight_bytes"],
-                m["loaded_weight_bytes"],
-            )
-            for m in content["members"]
-        ),
-        workspace=content["workspace"],
-        patches=tuple(
-            Patch(
-                buffers=tuple(Buffer(**b) for b in p["buffers"]),
-                loads=tuple(Slice(**x) for x in p["loads"]),
-                parts=tuple(Part(**x) for x in p["parts"]),
-                stores=tuple(Slice(**x) for x in p["stores"]),
-            )
-            for p in content["patches"]
-        ),
-        recomputed_macs=content["recomputed_macs"],
-        reread_weight_bytes=content["reread_weight_bytes"],
-    )
+def _operator_json(operator: PlannedOperator, *, reductions: bool) -> dict[str, Any]:
+    stage = operator.stage
+    content = {name: value for name, value in vars(operator).items() if name != "stage"}
+    return {**content, "stage": None if stage is None else stage_json(stage, reductions=reductions)}
 
 
 def plan_schema() -> dict[str, Any]:

@@ -5,7 +5,7 @@ Parts are rows or channel words, by the axis of the stage.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -82,12 +82,26 @@ class Segment:
     def weight_bytes(self) -> int:
         return sum(o.weight_bytes for o in self.operators)
 
-    def loaded_weights(self, operator: Operator, runs: int) -> int:
-        """Bytes that as many parts of an operator load when nothing is kept between them.
+    def keeps_weights(self, weight_memory: int | None) -> bool:
+        """Whether all weights fit into a memory of so many bytes, and stay from patch to patch."""
+        return (
+            weight_memory is not None
+            and self.weight_bytes <= weight_memory
+            and not any(o.reduction for o in self.operators)
+        )
 
-        Each all of its weights; or, along channels, each word its own, if that is less.
+    def loaded_weights(self, operator: Operator, runs: Sequence[Rows]) -> int:
+        """Bytes that parts of an operator's output load when nothing is kept between them.
+
+        Each all of its weights; or, along channels, each word its own, if that is less. Where the
+        reduction is in parts, every word its own, as often as it has tiles.
         """
-        whole = operator.weight_bytes * runs
+        if (r := operator.reduction) is not None:
+            if self.axis == "rows":
+                return r.blocks * sum(r.loaded(r.sweeps(last - first)) for first, last in runs)
+            height = self.tensors[operator.outputs[0]].rows
+            return r.loaded(r.sweeps(height)) * sum(last - first for first, last in runs)
+        whole = operator.weight_bytes * len(runs)
         return min(whole, operator.undivided_weight_bytes) if self.axis == "channels" else whole
 
     def slice(self, tensor: str, patch: int, patches: int) -> Rows:
@@ -198,7 +212,7 @@ class Segment:
         )
         # Parts below it are computed already; a row that nobody needs never is.
         seen = {o.name: 0 for o in self.operators}
-        runs = dict.fromkeys(seen, 0)
+        runs: dict[str, list[Rows]] = {name: [] for name in seen}
         macs = 0
         by_name = {o.name: o for o in self.operators}
         for name, first, last in (part for patch in made for part in patch.parts):
@@ -206,9 +220,8 @@ class Segment:
             again = max(0, min(last, seen[name]) - first)
             macs += o.macs * again // self.parts(o.outputs[0])
             seen[name] = max(seen[name], last)
-            runs[name] += 1
+            runs[name].append((first, last))
         loaded = {o.name: self.loaded_weights(o, runs[o.name]) for o in self.operators}
-        held = weight_memory is not None and self.weight_bytes <= weight_memory
         return (
             Stage(
                 axis=self.axis,
@@ -222,13 +235,18 @@ class Segment:
                         o.macs,
                         o.weight_bytes,
                         loaded[o.name],
+                        o.reduction,
                     )
                     for o in self.operators
                 ),
                 workspace=workspace if size else "",
                 patches=made,
                 recomputed_macs=macs,
-                reread_weight_bytes=0 if held else sum(loaded.values()) - self.weight_bytes,
+                reread_weight_bytes=(
+                    0
+                    if self.keeps_weights(weight_memory)
+                    else sum(loaded.values()) - self.weight_bytes
+                ),
             ),
             size,
         )

@@ -17,7 +17,7 @@ from typing import NamedTuple, get_args
 from hw.isa import INSTRUCTION_BYTES
 from mapper.graph import Graph, Operator, Tensor
 from mapper.limits import Limits
-from mapper.segment import Segment, segment_of
+from mapper.segment import Rows, Segment, segment_of
 from mapper.stage import Axis
 
 __all__ = ["MOST_RECOMPUTED", "split"]
@@ -108,7 +108,7 @@ class _Walk:
     limits: Limits
     segments: dict[tuple[Axis, int, int], Segment] = field(default_factory=dict)
     widest: dict[tuple[Segment, int], dict[str, int]] = field(default_factory=dict)
-    totals: dict[tuple[Segment, int], dict[str, int]] = field(default_factory=dict)
+    runs: dict[tuple[Segment, int], dict[str, list[Rows]]] = field(default_factory=dict)
     fits: dict[tuple[Segment, int, frozenset[str]], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -296,16 +296,20 @@ class _Walk:
             for t in segment.outputs
             if at[t] != "on" and not tensor(t).network_output
         )
+        key = segment, max(1, patches)
+        if key not in self.runs:
+            runs: dict[str, list[Rows]] = {t: [] for t in segment.lives}
+            for patch in range(max(1, patches)):
+                for t, rows in segment.rows(patch, max(1, patches)).items():
+                    runs[t].append(rows)
+            self.runs[key] = runs
+        runs = self.runs[key]
+        if not segment.keeps_weights(self.weight_memory):
+            loaded = sum(segment.loaded_weights(o, runs[o.outputs[0]]) for o in segment.operators)
+            moved += loaded - segment.weight_bytes
         if not patches:
             return _Cost(moved, 0, 1)
-        key = segment, patches
-        if key not in self.totals:
-            totals = dict.fromkeys(segment.lives, 0)
-            for patch in range(patches):
-                for t, (low, high) in segment.rows(patch, patches).items():
-                    totals[t] += high - low
-            self.totals[key] = totals
-        totals = self.totals[key]
+        totals = {t: sum(high - low for low, high in parts) for t, parts in runs.items()}
         for t in segment.inputs:
             if at[t] == "off":
                 loaded = totals[t] * tensor(t).part_bytes(segment.axis)
@@ -322,9 +326,6 @@ class _Walk:
         )
         if macs > MOST_RECOMPUTED * segment.macs:
             return None
-        if self.weight_memory is None or segment.weight_bytes > self.weight_memory:
-            loaded = sum(segment.loaded_weights(o, patches) for o in segment.operators)
-            moved += loaded - segment.weight_bytes
         return _Cost(moved, macs, patches * len(segment.operators))
 
 

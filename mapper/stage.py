@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-__all__ = ["Axis", "Buffer", "Member", "Part", "Patch", "Slice", "Stage", "Window"]
+__all__ = ["Axis", "Buffer", "Member", "Part", "Patch", "Reduction", "Slice", "Stage", "Window"]
 
 
 Axis = Literal["rows", "channels"]
@@ -64,6 +64,47 @@ class Part(NamedTuple):
     last: int
 
 
+class Reduction(NamedTuple):
+    """A reduction in parts, because the weights of one word of output channels do not fit at once.
+
+    Sums stay in the accumulators from part to part, and there is one accumulator per element of a
+    tile. So every tile of output pixels sweeps over all parts, for one word of output channels
+    after another; and since the next tile sweeps back, it finds the two parts that came last: the
+    weight memory holds two.
+
+    Attributes
+    ----------
+    blocks : int
+        Words of output channels.
+    parts : tuple of int
+        Bytes of weights of each part of one of them, two or more.
+    tile_rows : int
+        Output rows of a tile.
+    row_tiles : int
+        Tiles side by side.
+    """
+
+    blocks: int
+    parts: tuple[int, ...]
+    tile_rows: int
+    row_tiles: int
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of all blocks, read once."""
+        return self.blocks * sum(self.parts)
+
+    def sweeps(self, rows: int) -> int:
+        """Tiles of so many output rows."""
+        return -(-rows // self.tile_rows) * self.row_tiles
+
+    def loaded(self, sweeps: int) -> int:
+        """Bytes that so many sweeps load for a block: the first all parts, each other what the one
+        before has not left."""
+        back, forth = sum(self.parts[:-2]), sum(self.parts[2:])
+        return sum(self.parts) + sweeps // 2 * back + (sweeps - 1) // 2 * forth
+
+
 @dataclass(frozen=True)
 class Patch:
     """One pass through the members.
@@ -101,6 +142,7 @@ class Member:
     macs: int
     weight_bytes: int
     loaded_weight_bytes: int  # by all its parts together, when nothing is kept between them
+    reduction: Reduction | None = None
 
 
 @dataclass(frozen=True)

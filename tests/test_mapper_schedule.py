@@ -12,7 +12,7 @@ from mapper import brute_force
 from mapper.budget import largest_operator, resolve_budget
 from mapper.check import check_plan
 from mapper.graph import Graph
-from mapper.plan import make_plan
+from mapper.make_plan import make_plan
 from mapper.schedule import orders
 from mapper.schedule.constructive import place_along
 from mapper.schedule.exact import solve_capacity

@@ -8,7 +8,7 @@ import pytest
 
 from mapper.budget import largest_operator
 from mapper.check import check_plan
-from mapper.plan import make_plan
+from mapper.make_plan import make_plan
 from mapper.schedule.baselines import METHODS, arena
 from mapper.schedule.greedy import belady, cheapest_set
 from mapper.schedule.orders import file_order
