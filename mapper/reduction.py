@@ -32,7 +32,8 @@ class _Box(NamedTuple):
 
 
 def reduction_of(pieces: Sequence[Piece], width: int, spec: Spec) -> Reduction | None:
-    """How an operator is computed in parts; None where its pieces are computed at once.
+    """How an operator is computed in parts; None where its pieces are computed at once, or cannot
+    be cut so that two parts fit.
 
     Parameters
     ----------
@@ -50,9 +51,12 @@ def reduction_of(pieces: Sequence[Piece], width: int, spec: Spec) -> Reduction |
     if not alike or len({p.out_word for p in pieces}) < len(pieces) or _fits(first, spec):
         return None
     tile = spec.engine.tile_rows or spec.engine.rows
+    parts = tuple(len(part.block) for part in parts_of(first, spec))
+    if not parts:
+        return None
     return Reduction(
         blocks=len(pieces),
-        parts=tuple(len(part.block) for part in parts_of(first, spec)),
+        parts=parts,
         tile_rows=max(1, tile // width),
         row_tiles=-(-width // tile),
     )

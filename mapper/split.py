@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import accumulate, product
 from typing import NamedTuple, get_args
 
 from hw.isa import INSTRUCTION_BYTES
-from mapper.graph import Graph, Operator, Tensor
+from mapper.graph import Graph
 from mapper.limits import Limits
 from mapper.segment import Rows, Segment, segment_of
+from mapper.split_steps import Step, graph_of_steps
 from mapper.stage import Axis
 
 __all__ = ["MOST_RECOMPUTED", "split"]
@@ -46,22 +47,10 @@ class _State(NamedTuple):
     copies: frozenset[str]
 
 
-@dataclass(frozen=True)
-class _Step:
-    """Operators ``first, ..., last - 1`` in patches; one whole operator if `patches` is 0."""
-
-    axis: Axis
-    first: int
-    last: int
-    patches: int
-    resident: frozenset[str]
-    room: int
-
-
 @dataclass
 class _Way:
     cost: _Cost
-    step: _Step | None = None
+    step: Step | None = None
     before: _Way | None = None
 
 
@@ -97,7 +86,7 @@ def split(
     """
     walk = _Walk(graph, capacity, weight_memory, limits or Limits())
     steps = walk.run(on_progress or (lambda share: None))
-    return None if steps is None else _build(graph, steps, weight_memory)
+    return None if steps is None else graph_of_steps(graph, steps, weight_memory)
 
 
 @dataclass
@@ -130,7 +119,7 @@ class _Walk:
         live = accumulate(change[:-1])
         self.tight = [0, *accumulate(need > self.capacity for need in live)]
 
-    def run(self, report: Callable[[float], object]) -> list[_Step] | None:
+    def run(self, report: Callable[[float], object]) -> list[Step] | None:
         count = len(self.graph.operators)
         if not all(self.is_possible(n) for n in range(count)):
             return None
@@ -195,7 +184,7 @@ class _Walk:
 
     def steps(
         self, segment: Segment, first: int, last: int, state: _State
-    ) -> Iterator[tuple[_Step, _State, _Cost]]:
+    ) -> Iterator[tuple[Step, _State, _Cost]]:
         """Ways to run a segment from a state, what is where afterwards, and what each costs."""
         tensor = self.graph.tensor
         touched = {*segment.inputs, *segment.outputs}
@@ -236,7 +225,7 @@ class _Walk:
                         t for t in later if t in state.copies or at.get(t) in ("off", "both")
                     ),
                 )
-                yield _Step(segment.axis, first, last, patches, resident, room), after, cost
+                yield Step(segment.axis, first, last, patches, resident, room), after, cost
 
     def _inputs(self, t: str, state: _State) -> tuple[str, ...]:
         if t in state.on:
@@ -327,75 +316,3 @@ class _Walk:
         if macs > MOST_RECOMPUTED * segment.macs:
             return None
         return _Cost(moved, macs, patches * len(segment.operators))
-
-
-def _build(graph: Graph, steps: list[_Step], weight_memory: int | None) -> Graph:
-    """The graph whose operators are the steps."""
-    makers: dict[str, str] = {}
-    taken = {t.name for t in graph.tensors}
-    operators: list[Operator] = []
-    workspaces: list[Tensor] = []
-    resident: set[str] = set()
-    streamed: set[str] = set()
-    for step in steps:
-        chosen = graph.operators[step.first : step.last]
-        resident |= step.resident
-        if not step.patches:
-            operators.append(chosen[0])
-            makers |= dict.fromkeys(chosen[0].outputs, chosen[0].name)
-            continue
-        segment = segment_of(graph, chosen, step.axis)
-        name = chosen[0].name
-        if len(chosen) > 1:
-            name = f"{chosen[0].name} to {chosen[-1].name}"
-        space = _unused(f"workspace of {name}", taken)
-        patches = step.patches
-        stage, size = segment.stage(patches, step.resident, space, weight_memory)
-        while size > step.room and patches < segment.most_patches:
-            # Outputs of different heights may have their widest patches elsewhere than sampled.
-            patches += 1
-            stage, size = segment.stage(patches, step.resident, space, weight_memory)
-        if size:
-            workspaces.append(Tensor(name=space, shape=(size,), bytes=size))
-        off = [t for t in segment.inputs if t not in step.resident]
-        streamed.update(off)
-        operators.append(
-            Operator(
-                name=name,
-                kind=chosen[0].kind if len(chosen) == 1 else "Stage",
-                nodes=tuple(n for o in chosen for n in o.nodes),
-                inputs=tuple(t for t in segment.inputs if t in step.resident),
-                outputs=(
-                    *(t for t in segment.outputs if t in step.resident),
-                    *((space,) if size else ()),
-                ),
-                weight_bytes=segment.weight_bytes,
-                block_bytes=max(o.block_bytes for o in chosen),
-                macs=segment.macs,
-                after=tuple(dict.fromkeys(makers[t] for t in off if t in makers)),
-                stage=stage,
-            )
-        )
-        makers |= dict.fromkeys((t for o in chosen for t in o.outputs), name)
-    whole = [t for t in graph.tensors if t.name in resident]
-    return Graph(
-        name=graph.name,
-        operators=tuple(operators),
-        tensors=(
-            *(
-                replace(t, network_output=True, streamed=True)
-                if t.name in streamed and not t.network_input and not t.network_output
-                else t
-                for t in whole
-            ),
-            *workspaces,
-        ),
-        parts=tuple(t for t in graph.tensors if t.name not in resident),
-    )
-
-
-def _unused(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "'"
-    taken.add(name)
-    return name

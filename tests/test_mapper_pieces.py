@@ -10,7 +10,7 @@ import pytest
 
 from hw.errors import InputError
 from hw.isa import Path
-from mapper.pieces import pieces_of, words_per_pixel
+from mapper.pieces import pieces_of, require_sizes, words_per_pixel
 from sim.quantised import (
     Add,
     AveragePool,
@@ -153,5 +153,6 @@ def test_windows_at_the_border_are_regions_of_their_own() -> None:
 def test_what_the_hardware_does_not_run_is_refused(
     operator: Operator, shape: Shape, message: str
 ) -> None:
+    network = _network(operator, shape)
     with pytest.raises(InputError, match=rf"^net: {message}"):
-        pieces_of(_network(operator, shape), operator, W)
+        require_sizes(network, operator, pieces_of(network, operator, W))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,16 +11,18 @@ import pytest
 
 from hw.spec import load_spec
 from mapper.budget import Budget, resolve_budget
+from mapper.check import check_plan
 from mapper.layout import pack_tensor, unpack_tensor
 from mapper.lower import lower
 from mapper.mapping import map_graph
 from mapper.network_graph import network_graph
-from mapper.plan import Source
-from sim.quantised import Network
+from mapper.plan import Plan, Source
+from sim.quantised import Conv, Dense, Network
 from sim.quantised_run import run
 from sim.random_networks import deep_network, random_input, random_network, skipping_network
 from sim.runner.accelerator import MemoryModel, NativeAccelerator
 from sim.timing.program import program_timing
+from tests.reductions import Size, conv, dense, single
 
 SPEC = load_spec("tiny")
 
@@ -29,17 +32,44 @@ SPEC = load_spec("tiny")
 @pytest.mark.parametrize("seed", range(100, 110))
 def test_values_bytes_and_cycles(seed: int, make: Callable[[int], Network], stalls: float) -> None:
     network = make(seed)
-    inputs = random_input(network, seed)
-    graph = network_graph(network, SPEC)
-    source = Source("x", "0" * 64, 8, 8, SPEC.word_bytes, "MR")
-    budget = resolve_budget(graph, "MR")
+    budget = resolve_budget(network_graph(network, SPEC), "MR")
     if make is deep_network:
         # What does not fit runs in patches.
         budget = Budget("bytes", budget.bytes // 2 // SPEC.word_bytes * SPEC.word_bytes)
-    weights = SPEC.weight_buffer.bytes
+    plan = _planned(network, budget)
+    assert (make is deep_network) == any(o.stage for o in plan.operators)
+    _compare(network, plan, seed, stalls)
+
+
+@pytest.mark.parametrize("stalls", [0.0, 0.4])
+@pytest.mark.parametrize(
+    ("operator", "size"),
+    [
+        (conv((3, 5, 160), 6, 3, padding=(1, 1, 1, 1)), (3, 5, 160)),
+        (conv((3, 2, 1100), 5, 1), (3, 2, 1100)),
+        (conv((7, 7, 48), 4, 5, padding=(2, 0, 1, 2), stride=(3, 2)), (7, 7, 48)),
+        (dense((3, 4, 300), 9), (3, 4, 300)),
+    ],
+    ids=["3x3", "1x1", "5x5", "dense"],
+)
+def test_a_reduction_in_parts(operator: Conv | Dense, size: Size, stalls: float) -> None:
+    network = single(operator, size)
+    plan = _planned(network, Budget("spec", SPEC.scratchpad.bytes))
+    assert plan.has_reductions
+    _compare(network, plan, 1, stalls)
+
+
+def _planned(network: Network, budget: Budget) -> Plan:
+    source = Source("x", "0" * 64, 8, 8, SPEC.word_bytes, budget.name)
+    graph, weights = network_graph(network, SPEC), SPEC.weight_buffer.bytes
     plan = map_graph(graph, budget, source, weight_memory=weights).plan
     assert plan is not None
-    assert (make is deep_network) == any(o.stage for o in plan.operators)
+    assert check_plan(json.loads(plan.text())) is None
+    return plan
+
+
+def _compare(network: Network, plan: Plan, seed: int, stalls: float) -> None:
+    inputs = random_input(network, seed)
     lowered = lower(network, plan, SPEC)
     memory = replace(MemoryModel.of(SPEC, len(lowered.image)), stalls=stalls, seed=seed)
     expected = run(network, inputs)
