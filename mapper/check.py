@@ -37,6 +37,7 @@ from typing import Any
 
 from hw.errors import InputError
 from mapper.check_accounts import Accounts
+from mapper.check_reduction import judge_reduction
 from mapper.check_rule import Broken, BrokenRule, require
 from mapper.check_schema import PLAN, first_mismatch
 from mapper.check_stage import judge_stage
@@ -181,7 +182,11 @@ class _Judge(Accounts):
 
     def stages(self) -> None:
         for o in self.plan["operators"]:
-            if o["stage"]:
+            if not o["stage"]:
+                continue
+            if o["stage"]["axis"] == "reduction":
+                judge_reduction(o, self.tensors, self.plan["weight_memory_bytes"])
+            else:
                 judge_stage(o, self.tensors, self.plan["weight_memory_bytes"])
 
     def operators(self) -> None:
@@ -332,7 +337,8 @@ class _Judge(Accounts):
 
         def add(step: int, kind: str, name: str, first: int, last: int, axis: str = "rows") -> None:
             t = self.tensors[name]
-            due.append((step, kind, name, t["bytes"] // t[axis] * (last - first), first, last))
+            part = 1 if axis == "reduction" else t["bytes"] // t[axis]
+            due.append((step, kind, name, part * (last - first), first, last))
 
         streamed = set()
         for operator, stage in self.staged.items():

@@ -120,14 +120,18 @@ _positive = _integer(1)
 _SLICES = _list(_record(tensor=_string, first=_bytes, last=_positive))
 
 _REDUCTION = _record(
-    blocks=_positive, parts=_list(_positive), tile_rows=_positive, row_tiles=_positive
+    blocks=_positive,
+    parts=_list(_positive),
+    tile_rows=_positive,
+    row_tiles=_positive,
+    ends=_list(_positive),
 )
 
 
-def _stage(**more: Form) -> Form:
-    """The form of a stage whose members have `more` fields."""
+def _stage(*axes: str, **more: Form) -> Form:
+    """The form of a stage along one of some axes whose members have `more` fields."""
     return _record(
-        axis=_one_of("rows", "channels"),
+        axis=_one_of(*axes),
         members=_list(
             _record(
                 name=_string,
@@ -237,8 +241,8 @@ def _plan(stage: Form) -> Form:
     )
 
 
-_WITHOUT_REDUCTIONS = _plan(_stage())
-_WITH_REDUCTIONS = _plan(_stage(reduction=_or_null(_REDUCTION)))
+_WITHOUT_REDUCTIONS = _plan(_stage("rows", "channels"))
+_WITH_REDUCTIONS = _plan(_stage("rows", "channels", "reduction", reduction=_or_null(_REDUCTION)))
 
 
 def _by_version(value: Any, path: str) -> str:

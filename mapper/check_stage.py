@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mapper.check_reduction import judge_parts, swept
 from mapper.check_rule import require
 
 __all__ = ["judge_stage"]
@@ -226,28 +227,17 @@ class _Judge:
             self.need(given == total, f"{field} must be {total}, the members' sum, not {given}")
 
     def reduction(self, m: Content) -> None:
-        """What a member loads whose tiles sweep over the parts of the reduction, forth and back."""
-        name, r, parts = m["name"], m["reduction"], m["reduction"]["parts"]
-        self.need(len(parts) > 1, f"reduction of {name!r} must have parts, not {len(parts)}")
-        once = r["blocks"] * sum(parts)
-        self.need(
-            m["weight_bytes"] == once,
-            f"weight_bytes of {name!r} must be {once}, its parts', not {m['weight_bytes']}",
-        )
-        memory = self.weight_memory
-        self.need(
-            memory is not None and 2 * max(parts) <= memory,
-            f"two parts of the reduction of {name!r} must fit into the weight memory of {memory} "
-            f"bytes, not have {max(parts)} each",
-        )
+        """What a member loads whose tiles sweep over the parts of its reduction."""
+        name, r = m["name"], m["reduction"]
+        judge_parts(m, self.weight_memory, self.need)
         height = self.tensors[m["outputs"][0]]["rows"]
         loaded = 0
         for first, last in self.runs[name]:
-            rows, blocks = (last - first, r["blocks"])
+            rows, blocks = last - first, r["blocks"]
             if self.axis == "channels":
                 rows, blocks = height, last - first
             down = (rows + r["tile_rows"] - 1) // r["tile_rows"]
-            loaded += blocks * _swept(parts, down * r["row_tiles"])
+            loaded += blocks * swept(r["parts"], down * r["row_tiles"])
         self.need(
             m["loaded_weight_bytes"] == loaded,
             f"loaded_weight_bytes of {name!r} must be {loaded}, what its tiles sweep over, not "
@@ -270,15 +260,6 @@ class _Judge:
 
 def _rows(x: Content) -> Rows:
     return x["first"], x["last"]
-
-
-def _swept(parts: list[int], sweeps: int) -> int:
-    """Bytes of so many sweeps over parts, each in the other direction than the one before it and
-    with the two parts that this one came to last still there."""
-    total, again = sum(parts), sweeps - 1
-    last = parts[-1] + parts[-2]
-    both = last + parts[0] + parts[1]
-    return total + again // 2 * (2 * total - both) + again % 2 * (total - last)
 
 
 def _needed(window: Content | None, part: Content, height: int) -> Rows:

@@ -64,7 +64,7 @@ class Tensor:
 
     def parts(self, axis: Axis) -> int:
         """Parts that it can be cut into along an axis."""
-        return self.rows if axis == "rows" else self.channels
+        return {"rows": self.rows, "channels": self.channels, "reduction": self.bytes}[axis]
 
     def part_bytes(self, axis: Axis) -> int:
         """Bytes of one of them."""

@@ -43,6 +43,8 @@ def slice_runs(
     pixel = words_per_pixel(channels, word_bytes)
     if axis == "rows":
         yield x.first * width * pixel, (x.last - x.first) * width * pixel
+    elif axis == "reduction":
+        yield x.first // word_bytes, (x.last - x.first) // word_bytes
     elif (x.first, x.last) == (0, pixel):
         yield 0, shape[1] * width * pixel
     else:

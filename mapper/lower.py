@@ -124,6 +124,8 @@ class _Builder:
             operator = self.operators[planned.name]
             height = self.network.tensor(operator.output).shape[1]
             self._part(operator, self._blocks(operator), "rows", 0, height, Weights.KEPT)
+        elif planned.stage.axis == "reduction":
+            self._streamed(planned.stage)
         else:
             self._stage(planned.stage)
         self.last_compute[planned.name] = self.computes
@@ -235,7 +237,7 @@ class _Builder:
         for piece in pieces:
             if axis == "channels" and not first <= piece.out_word < last:
                 continue
-            parts = parts_of(piece, self.spec)
+            parts = parts_of(operator, piece, self.spec)
             slots = self.weights.slots([part.block for part in parts])
             there: list[Piece | None] = [None, None]
             order = list(enumerate(parts))
@@ -248,6 +250,35 @@ class _Builder:
                     self._compute(operator, part, tile, slots[n % 2], keep=keep)
                 order.reverse()
         self._made(operator, first, last, axis)
+
+    def _streamed(self, stage: Stage) -> None:
+        """A stage along the reduction: for every piece the patches of a sweep, whose slices of the
+        input the workspace holds, with the parts that read them in the same direction."""
+        resident = dict(self.places)
+        space = resident[stage.workspace].base
+        (operator,) = (self.operators[m.name] for m in stage.members)
+        source, height = operator.inputs[0], self.network.tensor(operator.output).shape[1]
+        pieces = self._blocks(operator)
+        sweep = len(stage.patches) // len(pieces)
+        for block, piece in enumerate(pieces):
+            parts = parts_of(operator, piece, self.spec)
+            slots = self.weights.slots([part.block for part in parts])
+            order = list(enumerate(parts))[:: -1 if block % 2 else 1]
+            left = len(parts)
+            for patch in stage.patches[block * sweep : (block + 1) * sweep]:
+                (b,) = patch.buffers
+                local = space + (b.offset - b.first) // self.word_bytes
+                self.places = {**resident, source: Place(local, self._pixel_words(source))}
+                for x in patch.loads:
+                    self._move(Load, stage.axis, x, operator.name)
+                for n, part in order:
+                    if b.first <= part.first_word * self.word_bytes < b.last:
+                        left -= 1
+                        self._load_block(operator.name, part.block, slots[n % 2])
+                        whole = (0, height, 0, self._width(operator.output))
+                        self._compute(operator, part, whole, slots[n % 2], keep=left > 0)
+        self.places = resident
+        self._made(operator, 0, height, "rows")
 
     def _made(self, operator: Operator, first: int, last: int, axis: Axis) -> None:
         place = self.places[operator.output]

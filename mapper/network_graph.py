@@ -51,9 +51,9 @@ def network_graph(network: Network, spec: Spec) -> Graph:
     operators = []
     for o in network.operators:
         pieces = pieces_of(network, o, word_bytes)
-        reduction = reduction_of(pieces, network.tensor(o.output).shape[2], spec)
+        reduction = reduction_of(o, pieces, network.tensor(o.output).shape[2], spec)
         if reduction is not None:
-            pieces = [part for piece in pieces for part in parts_of(piece, spec)]
+            pieces = [part for piece in pieces for part in parts_of(o, piece, spec)]
         require_sizes(network, o, pieces)
         # Parts follow one another too far apart for equal ones to be read once.
         blocks = _distinct(pieces) if reduction is None else [piece.block for piece in pieces]

@@ -75,4 +75,10 @@ def stage_of(content: Mapping[str, Any]) -> Stage:
 
 
 def _reduction_of(content: Mapping[str, Any] | None) -> Reduction | None:
-    return None if content is None else Reduction(**{**content, "parts": tuple(content["parts"])})
+    return (
+        None
+        if content is None
+        else Reduction(
+            **{**content, "parts": tuple(content["parts"]), "ends": tuple(content["ends"])}
+        )
+    )

@@ -17,8 +17,10 @@ from hw.isa import Path
 from hw.spec import Spec
 from mapper.graph import Graph, Operator
 from mapper.pieces import MAXIMA, Piece
-from mapper.segment import segment_of
+from mapper.segments import segment_of
 from mapper.stage import Reduction
+from sim.quantised import Dense
+from sim.quantised import Operator as AnyOperator
 
 __all__ = ["parts_of", "reduction_of", "stage_reductions"]
 
@@ -31,14 +33,18 @@ class _Box(NamedTuple):
     words: tuple[int, int]
 
 
-def reduction_of(pieces: Sequence[Piece], width: int, spec: Spec) -> Reduction | None:
+def reduction_of(
+    operator: AnyOperator, pieces: Sequence[Piece], width: int, spec: Spec
+) -> Reduction | None:
     """How an operator is computed in parts; None where its pieces are computed at once, or cannot
     be cut so that two parts fit.
 
     Parameters
     ----------
+    operator : Operator
+        Of the network.
     pieces : sequence of Piece
-        Of the operator.
+        Its own.
     width : int
         Columns of its output.
     """
@@ -51,20 +57,28 @@ def reduction_of(pieces: Sequence[Piece], width: int, spec: Spec) -> Reduction |
     if not alike or len({p.out_word for p in pieces}) < len(pieces) or _fits(first, spec):
         return None
     tile = spec.engine.tile_rows or spec.engine.rows
-    parts = tuple(len(part.block) for part in parts_of(first, spec))
+    parts = parts_of(operator, first, spec)
     if not parts:
         return None
+    ends = (p.first_word + p.words for p in parts) if isinstance(operator, Dense) else ()
     return Reduction(
         blocks=len(pieces),
-        parts=parts,
+        parts=tuple(len(part.block) for part in parts),
+        ends=tuple(end * spec.word_bytes for end in ends),
         tile_rows=max(1, tile // width),
         row_tiles=-(-width // tile),
     )
 
 
-def parts_of(piece: Piece, spec: Spec) -> list[Piece]:
-    """The parts of a piece, each of at most half of the weight memory."""
+def parts_of(operator: AnyOperator, piece: Piece, spec: Spec) -> list[Piece]:
+    """The parts of a piece of an operator, each of at most half of the weight memory.
+
+    Those of a dense layer are ranges of its input, as it lies in the scratchpad.
+    """
     word = spec.word_bytes
+    if isinstance(operator, Dense):
+        words = piece.kernel[0] * piece.kernel[1] * piece.words
+        piece = replace(piece, kernel=(1, 1), words=words)
     (rows, columns), words = piece.kernel, piece.words
     head = PARAMETER_WORDS * word
     weights = np.frombuffer(piece.block, np.uint8, offset=head)

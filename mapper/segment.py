@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from mapper.graph import Graph, Operator, Tensor
+from mapper.graph import Operator, Tensor
 from mapper.stage import Axis, Buffer, Member, Part, Patch, Slice, Stage, Window
 
-__all__ = ["MOST_PATCHES", "Rows", "Segment", "segment_of"]
+__all__ = ["MOST_PATCHES", "Rows", "Segment"]
 
 Rows = tuple[int, int]
 
@@ -134,6 +134,24 @@ class Segment:
                 rows = (0, height) if window is None else window.rows(first, last, height)
                 need[t] = _hull(need.get(t, (0, 0)), rows)
         return {t: need.get(t, (0, 0)) for t in self.lives}
+
+    def allows(self, resident: Collection[str]) -> bool:
+        """Whether it can run when just these of its inputs and outputs are whole on chip.
+
+        A slice of channels has its pixels closer together than the whole tensor, and operators of
+        two inputs must find pixels equally far apart in both.
+        """
+        return self.axis == "rows" or all(
+            len({t in resident for t in o.inputs}) <= 1 for o in self.operators
+        )
+
+    def runs(self, patches: int) -> dict[str, list[Rows]]:
+        """Rows of each tensor that the patches touch, one after another, as `rows`."""
+        found: dict[str, list[Rows]] = {t: [] for t in self.lives}
+        for patch in range(patches):
+            for t, rows in self.rows(patch, patches).items():
+                found[t].append(rows)
+        return found
 
     def widest(self, patches: int) -> dict[str, int]:
         """Parts of each tensor that a patch touches at most.
@@ -275,27 +293,6 @@ class Segment:
                 Slice(t, *own) for t in stores if _some(own := self.slice(t, patch, patches))
             ),
         )
-
-
-def segment_of(graph: Graph, operators: tuple[Operator, ...], axis: Axis) -> Segment:
-    """Some of a graph's operators, in a topological order, with the tensors at their border."""
-    made = {t for o in operators for t in o.outputs}
-    read = dict.fromkeys(t for o in operators for t in o.inputs)
-    inside = {o.name for o in operators}
-    return Segment(
-        axis=axis,
-        operators=operators,
-        tensors={t: graph.tensor(t) for t in (*read, *made)},
-        inputs=tuple(t for t in read if t not in made),
-        outputs=tuple(
-            t
-            for o in operators
-            for t in o.outputs
-            if t not in read
-            or graph.tensor(t).network_output
-            or any(name not in inside for name in graph.readers[t])
-        ),
-    )
 
 
 def _hull(one: Rows, other: Rows) -> Rows:

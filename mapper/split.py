@@ -17,7 +17,8 @@ from typing import NamedTuple, get_args
 from hw.isa import INSTRUCTION_BYTES
 from mapper.graph import Graph
 from mapper.limits import Limits
-from mapper.segment import Rows, Segment, segment_of
+from mapper.segment import Rows, Segment
+from mapper.segments import segment_of
 from mapper.split_steps import Step, graph_of_steps
 from mapper.stage import Axis
 
@@ -134,8 +135,8 @@ class _Walk:
                 most = 2 if self.limits.exhausted() else _MOST_MEMBERS
                 for last in range(first + 1, min(first + most, count) + 1):
                     segment = self.segment(axis, first, last)
-                    # Along channels a single patch is what it is along rows.
-                    several = last > first + 1 or axis == "channels"
+                    # Along others a single patch is what it is along rows.
+                    several = last > first + 1 or axis != "rows"
                     if several and segment.most_patches == 1:
                         break
                     border = len(segment.inputs) + len(segment.outputs)
@@ -172,7 +173,8 @@ class _Walk:
     def is_possible(self, n: int) -> bool:
         """Whether an operator fits in as many patches as it can be cut into."""
         whole = self.graph.operand_bytes(self.graph.operators[n])
-        segments = [self.segment(axis, n, n + 1) for axis in get_args(Axis)]
+        known = (self.segment(axis, n, n + 1) for axis in get_args(Axis))
+        segments = [s for s in known if s.axis == "rows" or s.most_patches > 1]
         needs = (self._need(s, s.most_patches, frozenset()) for s in segments)
         return min(whole, *needs) <= self.capacity
 
@@ -209,7 +211,7 @@ class _Walk:
                 at = dict(zip(names, choice, strict=True))
                 resident = frozenset(t for t in names if at[t] != "off")
                 room = self.capacity - kept - sum(tensor(t).bytes for t in resident)
-                if room < 0 or not self._pitches_agree(segment, resident):
+                if room < 0 or not segment.allows(resident):
                     continue
                 patches = self._patches(segment, resident, room)
                 if patches is None:
@@ -243,15 +245,6 @@ class _Walk:
             return ("on",)
         # Both only helps where the tensor may be dropped between two uses, or streamed.
         return ("on", "off", "both") if len(uses) > 1 or uses[-1] > last else ("on", "off")
-
-    def _pitches_agree(self, segment: Segment, resident: frozenset[str]) -> bool:
-        """Whether operators of two inputs find pixels equally far apart in both.
-
-        A slice of channels has its pixels closer together than the whole tensor.
-        """
-        return segment.axis == "rows" or all(
-            len({t in resident for t in o.inputs}) <= 1 for o in segment.operators
-        )
 
     def _patches(self, segment: Segment, resident: frozenset[str], room: int) -> int | None:
         """The least number of patches whose buffers fit into `room`; 0 if none is needed."""
@@ -287,11 +280,7 @@ class _Walk:
         )
         key = segment, max(1, patches)
         if key not in self.runs:
-            runs: dict[str, list[Rows]] = {t: [] for t in segment.lives}
-            for patch in range(max(1, patches)):
-                for t, rows in segment.rows(patch, max(1, patches)).items():
-                    runs[t].append(rows)
-            self.runs[key] = runs
+            self.runs[key] = segment.runs(max(1, patches))
         runs = self.runs[key]
         if not segment.keeps_weights(self.weight_memory):
             loaded = sum(segment.loaded_weights(o, runs[o.outputs[0]]) for o in segment.operators)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mapper.graph import Graph, Operator, Tensor
-from mapper.segment import segment_of
+from mapper.segments import segment_of
 from mapper.stage import Axis
 
 __all__ = ["Step", "graph_of_steps"]

@@ -4,7 +4,9 @@ A stage is one step of the schedule. Its members are operators of the network; e
 some rows of what the stage produces, and of everything in between the rows that these need, halo
 included (the patch-by-patch inference of MCUNetV2, Lin et al., NeurIPS 2021; a single member is an
 operator split along rows). Along channels a patch needs no halo and only its share of the weights,
-but a member that mixes channels must find its input outside. Tensors at its border are either whole in the scratchpad, or off chip and then loaded
+but a member that mixes channels must find its input outside. Along the reduction a patch has some
+of the input of its only member, and all patches of a sweep together compute a word of output
+channels, which is whole in the scratchpad. Tensors at its border are either whole in the scratchpad, or off chip and then loaded
 and stored a slice at a time. What only a patch needs lies in the stage's workspace.
 """
 
@@ -16,8 +18,9 @@ from typing import Literal, NamedTuple
 __all__ = ["Axis", "Buffer", "Member", "Part", "Patch", "Reduction", "Slice", "Stage", "Window"]
 
 
-Axis = Literal["rows", "channels"]
-"""What a patch has some of. Channels are counted in words of the layout."""
+Axis = Literal["rows", "channels", "reduction"]
+"""What a patch has some of. Channels are counted in words of the layout, the reduction in bytes of
+the input."""
 
 
 class Window(NamedTuple):
@@ -82,12 +85,15 @@ class Reduction(NamedTuple):
         Output rows of a tile.
     row_tiles : int
         Tiles side by side.
+    ends : tuple of int
+        Of a dense layer, the byte of the input behind what each part reads.
     """
 
     blocks: int
     parts: tuple[int, ...]
     tile_rows: int
     row_tiles: int
+    ends: tuple[int, ...] = ()
 
     @property
     def weight_bytes(self) -> int:

@@ -1,15 +1,29 @@
-"""Networks of one operator with a long reduction."""
+"""Networks with long reductions, and what they are planned and computed like."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 
+from hw.spec import Spec
+from mapper.budget import Budget
+from mapper.check import check_plan
+from mapper.layout import pack_tensor, unpack_tensor
+from mapper.lower import lower
+from mapper.lowered import Lowered
+from mapper.mapping import map_graph
+from mapper.network_graph import network_graph
+from mapper.plan import Plan, Source
+from sim.functional import Machine
 from sim.quantised import Conv, Dense, Network, Requantisation, Tensor
+from sim.quantised_run import run
+from sim.random_networks import random_input
 from sim.reference import Conv2d
 
-__all__ = ["Size", "conv", "dense", "single"]
+__all__ = ["Size", "after_convolution", "computed", "conv", "dense", "planned", "single"]
 
 Size = tuple[int, int, int]
 
@@ -69,3 +83,56 @@ def single(operator: Conv | Dense, size: Size) -> Network:
         inputs=("x",),
         outputs=("y",),
     )
+
+
+def after_convolution(size: Size, channels: int, outputs: int) -> Network:
+    """A dense layer behind a convolution of an image (H, W, C) to so many channels."""
+    first = replace(conv(size, channels, 3, padding=(1, 1, 1, 1)), name="conv", output="t")
+    between = (size[0], size[1], channels)
+    last = replace(dense(between, outputs), inputs=("t",))
+    shapes = {"x": (1, *size), "t": (1, *between), "y": (1, 1, 1, outputs)}
+    return Network(
+        name="net",
+        tensors=tuple(
+            Tensor(name=name, shape=shape, scale=Fraction(1), zero_point=0)
+            for name, shape in shapes.items()
+        ),
+        operators=(first, last),
+        inputs=("x",),
+        outputs=("y",),
+    )
+
+
+def planned(network: Network, spec: Spec, scratchpad: int) -> Plan | None:
+    """A plan that the checker accepts; None where the network does not fit."""
+    source = Source("x", "0" * 64, 8, 8, spec.word_bytes, "bytes")
+    graph, weights = network_graph(network, spec), spec.weight_buffer.bytes
+    plan = map_graph(graph, Budget("bytes", scratchpad), source, weight_memory=weights).plan
+    assert plan is None or check_plan(json.loads(plan.text())) is None
+    return plan
+
+
+def computed(network: Network, plan: Plan, spec: Spec, seed: int = 0) -> Lowered:
+    """Lowers, runs on the functional simulator, and compares values and bytes."""
+    lowered = lower(network, plan, spec)
+    memory = lowered.image.copy()
+    inputs = random_input(network, seed)
+    for name, values in inputs.items():
+        packed = pack_tensor(values, spec.word_bytes)
+        memory[lowered.tensors[name] : lowered.tensors[name] + len(packed)] = packed
+    machine = Machine(
+        memory,
+        word_bytes=spec.word_bytes,
+        scratchpad_words=plan.scratchpad_bytes // spec.word_bytes,
+        weight_words=spec.weight_buffer.bytes // spec.word_bytes,
+        tile=spec.engine.tile_rows or spec.engine.rows,
+    )
+    machine.run(lowered.program)
+    expected = run(network, inputs)
+    for name, address in lowered.tensors.items():
+        result = unpack_tensor(memory[address:], network.tensor(name).shape, spec.word_bytes)
+        assert np.array_equal(result, expected[name]), name
+    assert lowered.weight_bytes == sum(plan.traffic["weights"].values())
+    moved = lowered.activation_bytes + lowered.stored_bytes
+    assert moved == sum(plan.traffic["activations"].values())
+    return lowered

@@ -14,22 +14,16 @@ import pytest
 from hw.control.execute import PARAMETER_WORDS
 from hw.isa import Compute, Load, Target
 from hw.spec import Engine, Spec, WeightBuffer, load_spec
-from mapper.budget import Budget, resolve_budget
+from mapper.budget import resolve_budget
 from mapper.check import check_plan
-from mapper.layout import pack_tensor, unpack_tensor
-from mapper.lower import lower
-from mapper.lowered import Lowered
-from mapper.mapping import map_graph
 from mapper.network_graph import network_graph
 from mapper.pieces import pieces_of
-from mapper.plan import Plan, Source
+from mapper.plan import Plan
 from mapper.reduction import parts_of, reduction_of
 from mapper.stage import Reduction
-from sim.functional import Machine
 from sim.quantised import Network
-from sim.quantised_run import run
-from sim.random_networks import deep_network, random_input, random_network
-from tests.reductions import conv, dense, single
+from sim.random_networks import deep_network, random_network
+from tests.reductions import computed, conv, dense, planned, single
 
 TINY = load_spec("tiny")
 W = TINY.word_bytes
@@ -37,40 +31,6 @@ W = TINY.word_bytes
 
 def _with_weights(size: int, spec: Spec = TINY) -> Spec:
     return spec.model_copy(update={"weight_buffer": WeightBuffer(bytes=size)})
-
-
-def _planned(network: Network, spec: Spec, scratchpad: int) -> Plan | None:
-    source = Source("x", "0" * 64, 8, 8, W, "bytes")
-    graph, weights = network_graph(network, spec), spec.weight_buffer.bytes
-    plan = map_graph(graph, Budget("bytes", scratchpad), source, weight_memory=weights).plan
-    assert plan is None or check_plan(json.loads(plan.text())) is None
-    return plan
-
-
-def _computed(network: Network, plan: Plan, spec: Spec, seed: int = 0) -> Lowered:
-    """Lowers, runs on the functional simulator, and compares values and bytes."""
-    lowered = lower(network, plan, spec)
-    memory = lowered.image.copy()
-    inputs = random_input(network, seed)
-    for name, values in inputs.items():
-        packed = pack_tensor(values, W)
-        memory[lowered.tensors[name] : lowered.tensors[name] + len(packed)] = packed
-    machine = Machine(
-        memory,
-        word_bytes=W,
-        scratchpad_words=plan.scratchpad_bytes // W,
-        weight_words=spec.weight_buffer.bytes // W,
-        tile=spec.engine.tile_rows or spec.engine.rows,
-    )
-    machine.run(lowered.program)
-    expected = run(network, inputs)
-    for name, address in lowered.tensors.items():
-        result = unpack_tensor(memory[address:], network.tensor(name).shape, W)
-        assert np.array_equal(result, expected[name]), name
-    assert lowered.weight_bytes == sum(plan.traffic["weights"].values())
-    moved = lowered.activation_bytes + lowered.stored_bytes
-    assert moved == sum(plan.traffic["activations"].values())
-    return lowered
 
 
 def _reductions(plan: Plan) -> Mapping[str, Reduction]:
@@ -92,18 +52,18 @@ def test_random_networks_in_a_small_weight_memory(
     network, spec = make(seed), _with_weights(size)
     need = resolve_budget(network_graph(network, spec), "MR").bytes
     # Whole operators, or some of them in patches as well.
-    plan = _planned(network, spec, need if make is random_network else need // 2 // W * W)
+    plan = planned(network, spec, need if make is random_network else need // 2 // W * W)
     if plan is None:
-        plan = _planned(network, spec, need)
+        plan = planned(network, spec, need)
     assert plan is not None
-    _computed(network, plan, spec, seed)
+    computed(network, plan, spec, seed)
 
 
 def test_the_random_networks_have_reductions() -> None:
     found = [
         bool(_reductions(plan))
         for seed in range(6)
-        if (plan := _planned(random_network(seed), _with_weights(112), 1 << 16))
+        if (plan := planned(random_network(seed), _with_weights(112), 1 << 16))
     ]
     assert sum(found) >= 4
 
@@ -111,7 +71,7 @@ def test_the_random_networks_have_reductions() -> None:
 def test_the_bytes_of_a_convolution() -> None:
     """5 × 5 pixels, 160 channels, a kernel of 3 × 3: 40 words per tap, three kernel rows."""
     network = single(conv((5, 5, 160), 8, 3, padding=(1, 1, 1, 1)), (5, 5, 160))
-    plan = _planned(network, TINY, 1 << 14)
+    plan = planned(network, TINY, 1 << 14)
     assert plan is not None
     row = W * (PARAMETER_WORDS + 3 * 40 * W)
     assert _reductions(plan) == {"op": Reduction(2, (row, row, row), tile_rows=1, row_tiles=2)}
@@ -119,7 +79,7 @@ def test_the_bytes_of_a_convolution() -> None:
     assert plan.compulsory.weights == 2 * 3 * row
     assert plan.reread_weight_bytes == plan.objective_bytes == 2 * 9 * row
     assert json.loads(plan.text())["version"] == 4
-    lowered = _computed(network, plan, TINY)
+    lowered = computed(network, plan, TINY)
     computes = [i for i in lowered.program if isinstance(i, Compute)]
     assert [c.keep for c in computes] == [1, 1, 0] * 20
     # The kernel rows of two tiles: forth and back.
@@ -130,22 +90,22 @@ def test_the_bytes_of_a_convolution() -> None:
 
 def test_a_dense_layer_reads_its_weights_once() -> None:
     network = single(dense((3, 4, 500), 6), (3, 4, 500))
-    plan = _planned(network, TINY, 1 << 14)
+    plan = planned(network, TINY, 1 << 14)
     assert plan is not None
     (reduction,) = _reductions(plan).values()
     assert (reduction.blocks, reduction.tile_rows, reduction.row_tiles) == (2, 4, 1)
     assert sum(reduction.parts) == W * (len(reduction.parts) * PARAMETER_WORDS + 12 * 125 * W)
     assert plan.objective_bytes == plan.reread_weight_bytes == 0
-    _computed(network, plan, TINY)
+    computed(network, plan, TINY)
 
 
 def test_more_words_than_an_instruction_counts_are_parts_too() -> None:
     spec = _with_weights(1 << 17)
     network = single(dense((1, 1, 4 * 1100), 4), (1, 1, 4 * 1100))
-    plan = _planned(network, spec, 1 << 14)
+    plan = planned(network, spec, 1 << 14)
     assert plan is not None
     assert _reductions(plan)["op"].parts == tuple([W * (PARAMETER_WORDS + 550 * W)] * 2)
-    _computed(network, plan, spec)
+    computed(network, plan, spec)
 
 
 @pytest.mark.parametrize(("tile", "tiles"), [(2, (1, 2)), (4, (1, 1)), (9, (3, 1))])
@@ -155,11 +115,11 @@ def test_where_weights_stand_still_a_tile_has_its_own_rows(
     engine = Engine(dataflow="weight-stationary", rows=4, cols=4, tile_rows=tile)
     spec = _with_weights(600, TINY.model_copy(update={"engine": engine}))
     network = single(conv((5, 3, 60), 5, 3, padding=(1, 1, 1, 1)), (5, 3, 60))
-    plan = _planned(network, spec, 1 << 14)
+    plan = planned(network, spec, 1 << 14)
     assert plan is not None
     reduction = _reductions(plan)["op"]
     assert (reduction.tile_rows, reduction.row_tiles) == tiles
-    _computed(network, plan, spec)
+    computed(network, plan, spec)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +129,7 @@ def test_parts_cover_the_reduction_once(kernel: int, channels: int, size: int) -
     operator, spec = conv((9, 9, channels), 6, kernel), _with_weights(size)
     network = single(operator, (9, 9, channels))
     for piece in pieces_of(network, operator, W):
-        parts = parts_of(piece, spec)
+        parts = parts_of(operator, piece, spec)
         covered = np.zeros((kernel, kernel, piece.words), int)
         weights = np.frombuffer(piece.block[PARAMETER_WORDS * W :], np.uint8)
         cube = weights.reshape(*covered.shape, W * W)
@@ -188,11 +148,13 @@ def test_what_fits_is_not_in_parts() -> None:
     network = single(operator, (4, 4, 16))
     block = W * (PARAMETER_WORDS + 9 * 4 * W)
     pieces = pieces_of(network, operator, W)
-    assert reduction_of(pieces, 2, _with_weights(block)) is None
-    assert reduction_of(pieces, 2, _with_weights(block - 8)) is not None
+    assert reduction_of(operator, pieces, 2, _with_weights(block)) is None
+    assert reduction_of(operator, pieces, 2, _with_weights(block - 8)) is not None
     # Not even one word of one tap, twice.
-    assert reduction_of(pieces, 2, _with_weights(2 * W * (PARAMETER_WORDS + W) - 8)) is None
-    plan = _planned(network, _with_weights(block), 1 << 14)
+    assert (
+        reduction_of(operator, pieces, 2, _with_weights(2 * W * (PARAMETER_WORDS + W) - 8)) is None
+    )
+    plan = planned(network, _with_weights(block), 1 << 14)
     assert plan is not None
     assert json.loads(plan.text())["version"] == 3
 
@@ -252,7 +214,7 @@ def _member(plan: dict[str, Any]) -> dict[str, Any]:
 def test_a_broken_reduction_is_named(
     change: Callable[[dict[str, Any]], object], rule: str, detail: str
 ) -> None:
-    plan = _planned(
+    plan = planned(
         single(conv((5, 5, 160), 8, 3, padding=(1, 1, 1, 1)), (5, 5, 160)), TINY, 1 << 14
     )
     assert plan is not None
@@ -265,6 +227,6 @@ def test_a_broken_reduction_is_named(
 
 
 def test_a_plan_with_reductions_is_read_back_and_described() -> None:
-    plan = _planned(single(dense((3, 4, 500), 6), (3, 4, 500)), TINY, 1 << 14)
+    plan = planned(single(dense((3, 4, 500), 6), (3, 4, 500)), TINY, 1 << 14)
     assert plan is not None
     assert Plan.from_json(json.loads(plan.text())) == plan

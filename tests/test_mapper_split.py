@@ -15,7 +15,8 @@ from mapper.limits import Limits
 from mapper.mapping import map_graph
 from mapper.network_graph import network_graph
 from mapper.plan import Source
-from mapper.segment import MOST_PATCHES, segment_of
+from mapper.segment import MOST_PATCHES
+from mapper.segments import segment_of
 from mapper.split import split
 from mapper.stage import Stage, Window
 from sim.random_networks import deep_network
