@@ -18,7 +18,7 @@ def judge_parts(member: Content, weight_memory: int | None, need: Need) -> None:
     name, reduction = member["name"], member["reduction"]
     parts = reduction["parts"]
     need(len(parts) > 1, f"reduction of {name!r} must have parts, not {len(parts)}")
-    once = reduction["blocks"] * sum(parts)
+    once = reduction["shared"] + reduction["blocks"] * sum(parts)
     need(
         member["weight_bytes"] == once,
         f"weight_bytes of {name!r} must be {once}, its parts', not {member['weight_bytes']}",

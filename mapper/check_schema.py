@@ -121,10 +121,11 @@ _SLICES = _list(_record(tensor=_string, first=_bytes, last=_positive))
 
 _REDUCTION = _record(
     blocks=_positive,
-    parts=_list(_positive),
+    parts=_list(_bytes),
     tile_rows=_positive,
     row_tiles=_positive,
     ends=_list(_positive),
+    shared=_bytes,
 )
 
 

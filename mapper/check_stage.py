@@ -230,6 +230,7 @@ class _Judge:
         """What a member loads whose tiles sweep over the parts of its reduction."""
         name, r = m["name"], m["reduction"]
         judge_parts(m, self.weight_memory, self.need)
+        self.need(r["shared"] == 0, f"shared weights of {name!r} must be 0 along {self.axis}")
         height = self.tensors[m["outputs"][0]]["rows"]
         loaded = 0
         for first, last in self.runs[name]:

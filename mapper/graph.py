@@ -135,6 +135,8 @@ class Operator:
         The most weights that one load brings; 0 where nothing is lowered.
     reduction : Reduction or None
         The parts that its weights come in, where those of a word of output channels do not fit.
+    streams : Reduction or None
+        The parts that its input may come in, where that does not fit.
     after : tuple of str
         Operators that must run earlier although no tensor joins them on chip.
     stage : Stage or None
@@ -154,6 +156,7 @@ class Operator:
     undivided_weight_bytes: int = 0
     block_bytes: int = 0
     reduction: Reduction | None = None
+    streams: Reduction | None = None
     after: tuple[str, ...] = ()
     stage: Stage | None = None
 

@@ -8,43 +8,25 @@ what each of them touches.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-import numpy as np
-
-from hw.control.dispatch import FETCH_INSTRUCTIONS
-from hw.isa import (
-    INSTRUCTION_BYTES,
-    Begin,
-    End,
-    Instruction,
-    Load,
-    Store,
-    Target,
-    encode,
-)
+from hw.isa import Load, Store
 from hw.spec import Spec
 from mapper.instruction import Region, compute_instruction
-from mapper.interleave import interleaved
 from mapper.layout import slice_runs, tensor_bytes
-from mapper.lowered import Computed, Lowered, Place, Purpose
+from mapper.lowered import Computed, Lowered, Place
 from mapper.pieces import Piece, pieces_of, words_per_pixel
 from mapper.plan import Plan, Transfer
 from mapper.plan import PlannedOperator as Planned
-from mapper.reduction import parts_of
+from mapper.program_memory import ProgramMemory
+from mapper.reduction import parts_of, rows_of
 from mapper.stage import Axis, Buffer, Reduction, Slice, Stage
 from mapper.weight_memory import WeightMemory
-from sim.quantised import (
-    Network,
-    Operator,
-)
+from sim.quantised import Network, Operator
 
 __all__ = ["lower"]
-
-_ALIGNMENT = INSTRUCTION_BYTES * FETCH_INSTRUCTIONS
 
 
 class Weights(Enum):
@@ -66,7 +48,7 @@ def lower(network: Network, plan: Plan, spec: Spec) -> Lowered:
     builder = _Builder(network, plan, spec)
     for step in range(len(plan.order)):
         builder.step(step)
-    return builder.finish()
+    return builder.memory.finish(builder.last_compute, builder.results)
 
 
 @dataclass
@@ -76,12 +58,7 @@ class _Builder:
     network: Network
     plan: Plan
     spec: Spec
-    program: list[Instruction] = field(default_factory=lambda: [Begin()])
-    purposes: list[Purpose] = field(default_factory=lambda: [Purpose("", "")])
     computes: int = 0
-    blocks: list[bytes] = field(default_factory=list)
-    block_bytes: int = 0
-    loaded_bytes: int = 0
     last_compute: dict[str, int] = field(default_factory=dict)
     results: list[Computed] = field(default_factory=list)
     places: dict[str, Place] = field(default_factory=dict)
@@ -92,17 +69,14 @@ class _Builder:
         self.intervals = {t.name: t.intervals for t in self.plan.tensors}
         self.shapes = {t.name: t.shape for t in self.network.tensors}
         self.word_bytes = self.spec.word_bytes
-        self.weights = WeightMemory(self.plan, self.spec, self._load_block)
-        self.stored_blocks: dict[bytes, int] = {}
-        self.homes: dict[str, int] = {}
-        self.patches: list[tuple[int, str, int]] = []  # program index, "block" or tensor, offset
-        offset = 0
         off_chip = {t.tensor for t in self.plan.transfers}
-        for tensor in self.network.tensors:
-            if tensor.name in off_chip:
-                self.homes[tensor.name] = offset
-                offset += tensor_bytes(tensor.shape, self.word_bytes)
-        self.home_bytes = offset
+        homes = {
+            t.name: tensor_bytes(t.shape, self.word_bytes)
+            for t in self.network.tensors
+            if t.name in off_chip
+        }
+        self.memory = ProgramMemory(self.spec, homes)
+        self.weights = WeightMemory(self.plan, self.spec, self.memory.load_block)
 
     def step(self, step: int) -> None:
         """One step of the plan: whole tensors come, the operator or its stage runs, others go."""
@@ -238,13 +212,13 @@ class _Builder:
             if axis == "channels" and not first <= piece.out_word < last:
                 continue
             parts = parts_of(operator, piece, self.spec)
-            slots = self.weights.slots([part.block for part in parts])
+            slots = self.weights.slots(max(reduction.parts))
             there: list[Piece | None] = [None, None]
             order = list(enumerate(parts))
             for tile in tiles:
                 for count, (n, part) in enumerate(order, 1):
                     if there[n % 2] is not part:
-                        self._load_block(operator.name, part.block, slots[n % 2])
+                        self.memory.load_block(operator.name, part.block, slots[n % 2])
                         there[n % 2] = part
                     keep = count < len(parts)
                     self._compute(operator, part, tile, slots[n % 2], keep=keep)
@@ -253,32 +227,43 @@ class _Builder:
 
     def _streamed(self, stage: Stage) -> None:
         """A stage along the reduction: for every piece the patches of a sweep, whose slices of the
-        input the workspace holds, with the parts that read them in the same direction."""
+        input the workspace holds, with the parts that read them in the same direction.
+
+        The block of a part is loaded for it, that of all parts once.
+        """
         resident = dict(self.places)
         space = resident[stage.workspace].base
-        (operator,) = (self.operators[m.name] for m in stage.members)
-        source, height = operator.inputs[0], self.network.tensor(operator.output).shape[1]
-        pieces = self._blocks(operator)
+        (member,) = stage.members
+        reduction, operator = member.reduction, self.operators[member.name]
+        assert reduction is not None
+        source, pieces = operator.inputs[0], self._blocks(operator)
+        pixel = self._pixel_words(source)
+        row_bytes = self._width(source) * pixel * self.word_bytes
         sweep = len(stage.patches) // len(pieces)
-        for block, piece in enumerate(pieces):
-            parts = parts_of(operator, piece, self.spec)
-            slots = self.weights.slots([part.block for part in parts])
-            order = list(enumerate(parts))[:: -1 if block % 2 else 1]
-            left = len(parts)
-            for patch in stage.patches[block * sweep : (block + 1) * sweep]:
-                (b,) = patch.buffers
-                local = space + (b.offset - b.first) // self.word_bytes
-                self.places = {**resident, source: Place(local, self._pixel_words(source))}
-                for x in patch.loads:
-                    self._move(Load, stage.axis, x, operator.name)
-                for n, part in order:
-                    if b.first <= part.first_word * self.word_bytes < b.last:
-                        left -= 1
-                        self._load_block(operator.name, part.block, slots[n % 2])
-                        whole = (0, height, 0, self._width(operator.output))
-                        self._compute(operator, part, whole, slots[n % 2], keep=left > 0)
+        slots = self.weights.slots(max(reduction.parts))
+        for count, patch in enumerate(stage.patches):
+            block, at = divmod(count, sweep)
+            (b,) = patch.buffers
+            local = space + (b.offset - b.first) // self.word_bytes
+            self.places = {**resident, source: Place(local, pixel)}
+            for x in patch.loads:
+                self._move(Load, stage.axis, x, operator.name)
+            if reduction.shared:
+                rows = rows_of(pieces[block], b.first // row_bytes, b.last // row_bytes)
+                start = self.weights.find(operator.name, rows.block)
+                self._compute(operator, rows, rows.region, start, keep=at < sweep - 1)
+                continue
+            if at == 0:
+                parts = list(enumerate(parts_of(operator, pieces[block], self.spec)))
+            read = [x for x in parts if b.first <= x[1].first_word * self.word_bytes < b.last]
+            for count_down, (n, part) in zip(
+                reversed(range(len(read))), read[:: -1 if block % 2 else 1], strict=True
+            ):
+                self.memory.load_block(operator.name, part.block, slots[n % 2])
+                keep = count_down > 0 or at < sweep - 1
+                self._compute(operator, part, part.region, slots[n % 2], keep=keep)
         self.places = resident
-        self._made(operator, 0, height, "rows")
+        self._made(operator, 0, self.network.tensor(operator.output).shape[1], "rows")
 
     def _made(self, operator: Operator, first: int, last: int, axis: Axis) -> None:
         place = self.places[operator.output]
@@ -301,36 +286,13 @@ class _Builder:
                 return Place(address, self._pixel_words(tensor) if known else 0)
         raise ValueError(f"tensor {tensor!r} must be resident in step {step}")
 
-    def _emit(self, instruction: Instruction, operator: str, tensor: str) -> None:
-        self.program.append(instruction)
-        self.purposes.append(Purpose(operator, tensor))
-
     def _move(self, kind: type[Load] | type[Store], axis: Axis, x: Slice, operator: str) -> None:
         place = self.places[x.tensor]
         for offset, words in slice_runs(self.shapes[x.tensor], axis, x, self.word_bytes):
             pixel, word = divmod(offset, self._pixel_words(x.tensor))
-            home = self.homes[x.tensor] + offset * self.word_bytes
-            self.patches.append((len(self.program), x.tensor, home))
-            self._emit(
-                kind(
-                    target=Target.SCRATCHPAD,
-                    memory=0,
-                    local=place.base + pixel * place.pixel + word,
-                    words=words,
-                ),
-                operator,
-                x.tensor,
-            )
-
-    def _load_block(self, operator: str, block: bytes, start: int) -> None:
-        if block not in self.stored_blocks:
-            self.stored_blocks[block] = self.block_bytes
-            self.blocks.append(block)
-            self.block_bytes += len(block)
-        self.loaded_bytes += len(block)
-        self.patches.append((len(self.program), "", self.stored_blocks[block]))
-        words = len(block) // self.word_bytes
-        self._emit(Load(target=Target.WEIGHTS, memory=0, local=start, words=words), operator, "")
+            local = place.base + pixel * place.pixel + word
+            at = offset * self.word_bytes
+            self.memory.move(kind, operator, x.tensor, at, local, words)
 
     def _regions(
         self, operator: Operator, piece: Piece, wanted: tuple[int, int]
@@ -356,38 +318,5 @@ class _Builder:
             weights=weights,
             keep=keep,
         )
-        self._emit(instruction, operator.name, operator.output)
+        self.memory.compute(instruction, operator.name, operator.output)
         self.computes += 1
-
-    def finish(self) -> Lowered:
-        self._emit(End(), "", "")
-        code = -(-len(self.program) * INSTRUCTION_BYTES // _ALIGNMENT) * _ALIGNMENT
-        homes = code + self.block_bytes
-        for index, tensor, offset in self.patches:
-            base = homes if tensor else code
-            instruction = self.program[index]
-            values = {**vars(instruction), "memory": base + offset}
-            self.program[index] = type(instruction)(**values)
-        # Each unit keeps its own order.
-        queues = defaultdict(list)
-        for instruction, purpose in zip(self.program, self.purposes, strict=True):
-            queues[type(instruction)].append(purpose)
-        taken = {kind: iter(purposes) for kind, purposes in queues.items()}
-        self.program = interleaved(self.program, self.spec)
-        image = np.zeros(homes + self.home_bytes, np.uint8)
-        text = encode(self.program)
-        image[: len(text)] = np.frombuffer(text, np.uint8)
-        image[code:homes] = np.frombuffer(b"".join(self.blocks), np.uint8)
-        moved = [i for i in self.program if isinstance(i, Load) and i.target == Target.SCRATCHPAD]
-        stored = [i for i in self.program if isinstance(i, Store)]
-        return Lowered(
-            program=tuple(self.program),
-            image=image,
-            tensors={name: homes + offset for name, offset in self.homes.items()},
-            last_compute=self.last_compute,
-            results=tuple(self.results),
-            purposes=tuple(next(taken[type(instruction)]) for instruction in self.program),
-            weight_bytes=self.loaded_bytes,
-            activation_bytes=sum(i.words for i in moved) * self.word_bytes,
-            stored_bytes=sum(i.words for i in stored) * self.word_bytes,
-        )

@@ -9,7 +9,7 @@ from mapper.graph import Graph, Tensor
 from mapper.graph import Operator as PlannedOperator
 from mapper.layout import tensor_bytes
 from mapper.pieces import Piece, pieces_of, require_sizes, words_per_pixel
-from mapper.reduction import parts_of, reduction_of
+from mapper.reduction import parts_of, reduction_of, streams_of
 from mapper.stage import Window
 from sim.quantised import (
     Add,
@@ -48,9 +48,11 @@ def network_graph(network: Network, spec: Spec) -> Graph:
         )
         for t in network.tensors
     ]
+    known = {t.name: t for t in tensors}
     operators = []
     for o in network.operators:
         pieces = pieces_of(network, o, word_bytes)
+        whole = pieces
         reduction = reduction_of(o, pieces, network.tensor(o.output).shape[2], spec)
         if reduction is not None:
             pieces = [part for piece in pieces for part in parts_of(o, piece, spec)]
@@ -70,6 +72,7 @@ def network_graph(network: Network, spec: Spec) -> Graph:
                 undivided_weight_bytes=sum(len(piece.block) for piece in pieces),
                 block_bytes=max(map(len, blocks), default=0),
                 reduction=reduction,
+                streams=streams_of(o, whole, reduction, known[o.inputs[0]]),
             )
         )
     return Graph(name=network.name, operators=tuple(operators), tensors=tuple(tensors))

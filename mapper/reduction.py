@@ -15,14 +15,14 @@ import numpy as np
 from hw.control.execute import PARAMETER_WORDS
 from hw.isa import Path
 from hw.spec import Spec
-from mapper.graph import Graph, Operator
+from mapper.graph import Graph, Operator, Tensor
 from mapper.pieces import MAXIMA, Piece
 from mapper.segments import segment_of
 from mapper.stage import Reduction
-from sim.quantised import Dense
+from sim.quantised import Dense, GlobalAveragePool
 from sim.quantised import Operator as AnyOperator
 
-__all__ = ["parts_of", "reduction_of", "stage_reductions"]
+__all__ = ["parts_of", "reduction_of", "rows_of", "stage_reductions", "streams_of"]
 
 
 class _Box(NamedTuple):
@@ -96,6 +96,38 @@ def parts_of(operator: AnyOperator, piece: Piece, spec: Spec) -> list[Piece]:
         )
         for box in _boxes(rows, columns, words, _most_words(spec))
     ]
+
+
+def streams_of(
+    operator: AnyOperator, pieces: Sequence[Piece], reduction: Reduction | None, tensor: Tensor
+) -> Reduction | None:
+    """The parts that the input of an operator, a tensor, may come in; None where it may not.
+
+    Parameters
+    ----------
+    pieces : sequence of Piece
+        Of the operator.
+    reduction : Reduction or None
+        What `reduction_of` says of it.
+    """
+    if isinstance(operator, Dense):
+        return reduction
+    if not isinstance(operator, GlobalAveragePool) or tensor.rows == 1:
+        return None
+    row = tensor.part_bytes("rows")
+    return Reduction(
+        blocks=len(pieces),
+        parts=(0,) * tensor.rows,
+        tile_rows=1,
+        row_tiles=1,
+        ends=tuple(row * (n + 1) for n in range(tensor.rows)),
+        shared=sum(map(len, {p.block for p in pieces})),
+    )
+
+
+def rows_of(piece: Piece, top: int, bottom: int) -> Piece:
+    """The part of a global average that sums up rows ``top, ..., bottom - 1``."""
+    return replace(piece, kernel=(bottom - top, piece.kernel[1]), first_tap=(top, 0))
 
 
 def stage_reductions(graph: Graph, weight_memory: int) -> Graph:

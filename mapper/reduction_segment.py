@@ -1,4 +1,4 @@
-"""A dense layer whose input does not fit: slices of the reduction come and go, sums stay."""
+"""A dense layer or a global average whose input does not fit: slices of it come and go, sums stay."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ReductionSegment(Segment):
 
     @property
     def most_patches(self) -> int:
-        reduction = self.operator.reduction
-        if len(self.operators) > 1 or reduction is None or not reduction.ends:
+        reduction = self.operator.streams
+        if len(self.operators) > 1 or reduction is None:
             return 1
         return min(len(reduction.parts), MOST_PATCHES // reduction.blocks)
 
@@ -43,14 +43,14 @@ class ReductionSegment(Segment):
 
     def slice(self, tensor: str, patch: int, patches: int) -> Rows:
         """Bytes of the input that a patch of a sweep has: whole parts of the reduction."""
-        reduction = self.operator.reduction
+        reduction = self.operator.streams
         assert reduction is not None
         bounds, count = (0, *reduction.ends), len(reduction.parts)
         return bounds[count * patch // patches], bounds[count * (patch + 1) // patches]
 
     def sweeps(self, patches: int) -> list[tuple[int, bool]]:
         """The patches of all sweeps in order, and whether each loads its slice."""
-        reduction = self.operator.reduction
+        reduction = self.operator.streams
         assert reduction is not None
         order = list(range(patches))
         found = [(n, True) for n in order]
@@ -107,7 +107,7 @@ class ReductionSegment(Segment):
             o.macs,
             o.weight_bytes,
             o.weight_bytes,
-            o.reduction,
+            o.streams,
         )
         stage = Stage("reduction", (member,), workspace, tuple(made))
         return stage, self.place(widest, [source])[1]

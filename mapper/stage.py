@@ -68,7 +68,8 @@ class Part(NamedTuple):
 
 
 class Reduction(NamedTuple):
-    """A reduction in parts, because the weights of one word of output channels do not fit at once.
+    """A reduction in parts, because the weights of one word of output channels do not fit at once,
+    or the input does not.
 
     Sums stay in the accumulators from part to part, and there is one accumulator per element of a
     tile. So every tile of output pixels sweeps over all parts, for one word of output channels
@@ -80,13 +81,16 @@ class Reduction(NamedTuple):
     blocks : int
         Words of output channels.
     parts : tuple of int
-        Bytes of weights of each part of one of them, two or more.
+        Bytes of weights of each part of one of them, two or more. Those of a global average are all
+        0: its parameters are read once.
     tile_rows : int
         Output rows of a tile.
     row_tiles : int
         Tiles side by side.
     ends : tuple of int
-        Of a dense layer, the byte of the input behind what each part reads.
+        Of a dense layer or a global average, the byte of the input behind what each part reads.
+    shared : int
+        Bytes of weights that all parts of all words read.
     """
 
     blocks: int
@@ -94,11 +98,7 @@ class Reduction(NamedTuple):
     tile_rows: int
     row_tiles: int
     ends: tuple[int, ...] = ()
-
-    @property
-    def weight_bytes(self) -> int:
-        """Of all blocks, read once."""
-        return self.blocks * sum(self.parts)
+    shared: int = 0
 
     def sweeps(self, rows: int) -> int:
         """Tiles of so many output rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from hw.errors import InputError
 from hw.spec import Spec
@@ -73,12 +73,11 @@ class WeightMemory:
             self._load(operator, block, start)
         return self._staying[group, block]
 
-    def slots(self, blocks: Sequence[bytes]) -> tuple[int, int]:
-        """Two places behind what stays, each for any of some blocks; what was there is gone."""
-        size = max(map(len, blocks)) // self._word_bytes
+    def slots(self, size: int) -> tuple[int, int]:
+        """Two places of so many bytes behind what stays; what was there is gone."""
         self.forget()
         self.restart()
-        return self._base, self._base + size
+        return self._base, self._base + size // self._word_bytes
 
     def _stream(self, operator: str, block: bytes) -> int:
         """Loads a block for one operator, behind all that stays."""

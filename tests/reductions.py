@@ -18,12 +18,12 @@ from mapper.mapping import map_graph
 from mapper.network_graph import network_graph
 from mapper.plan import Plan, Source
 from sim.functional import Machine
-from sim.quantised import Conv, Dense, Network, Requantisation, Tensor
+from sim.quantised import Conv, Dense, GlobalAveragePool, Network, Requantisation, Tensor
 from sim.quantised_run import run
 from sim.random_networks import random_input
 from sim.reference import Conv2d
 
-__all__ = ["Size", "after_convolution", "computed", "conv", "dense", "planned", "single"]
+__all__ = ["Size", "after_convolution", "average", "computed", "conv", "dense", "planned", "single"]
 
 Size = tuple[int, int, int]
 
@@ -70,7 +70,22 @@ def dense(size: Size, outputs: int) -> Dense:
     )
 
 
-def single(operator: Conv | Dense, size: Size) -> Network:
+def average(size: Size) -> GlobalAveragePool:
+    """Of an image (H, W, C)."""
+    pixels = size[0] * size[1]
+    # 1 / pixels, doubled for variety: int8 operands of either sign.
+    return GlobalAveragePool(
+        name="op",
+        inputs=("x",),
+        output="y",
+        bias=7 * pixels,
+        post=Requantisation(
+            multiplier=np.array([2 * (1 << 30) // pixels + (1 << 24)]), shift=np.array([27])
+        ),
+    )
+
+
+def single(operator: Conv | Dense | GlobalAveragePool, size: Size) -> Network:
     """The network of one operator on an image (H, W, C)."""
     shape = (1, *size)
     return Network(

@@ -20,7 +20,7 @@ from mapper.reduction_segment import ReductionSegment
 from mapper.segments import segment_of
 from mapper.stage import Stage
 from sim.quantised import Network
-from tests.reductions import Size, after_convolution, computed, dense, planned, single
+from tests.reductions import Size, after_convolution, average, computed, dense, planned, single
 
 TINY = load_spec("tiny")
 W = TINY.word_bytes
@@ -116,6 +116,24 @@ def test_what_cannot_be_cut_fine_enough_does_not_fit() -> None:
     # Two parts of 500 bytes and a word of output.
     assert planned(network, TINY, 1004) is not None
     assert planned(network, TINY, 1000) is None
+
+
+@pytest.mark.parametrize(
+    ("size", "scratchpad"), [((80, 80, 4), 1 << 14), ((40, 12, 11), 1300), ((9, 7, 6), 200)]
+)
+def test_a_global_average(size: Size, scratchpad: int) -> None:
+    network = single(average(size), size)
+    plan = planned(network, TINY, scratchpad)
+    assert plan is not None
+    stage = _stage(plan)
+    row = size[1] * -(-size[2] // W) * W
+    (reduction,) = (m.reduction for m in stage.members)
+    assert reduction is not None
+    assert reduction.ends == tuple(row * (n + 1) for n in range(size[0]))
+    lowered = computed(network, plan, TINY)
+    # A part of a sweep is one computation.
+    assert sum(isinstance(i, Compute) for i in lowered.program) == len(stage.patches)
+    assert plan.traffic["weights"]["non_compulsory"] == 0
 
 
 def _segment(graph: Graph) -> ReductionSegment:

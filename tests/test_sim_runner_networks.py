@@ -22,7 +22,7 @@ from sim.quantised_run import run
 from sim.random_networks import deep_network, random_input, random_network, skipping_network
 from sim.runner.accelerator import MemoryModel, NativeAccelerator
 from sim.timing.program import program_timing
-from tests.reductions import Size, after_convolution, conv, dense, single
+from tests.reductions import Size, after_convolution, average, conv, dense, single
 
 SPEC = load_spec("tiny")
 
@@ -66,10 +66,11 @@ def test_a_reduction_in_parts(operator: Conv | Dense, size: Size, stalls: float)
         single(dense((1, 1, 4201), 13), (1, 1, 4201)),
         single(dense((5, 9, 61), 3), (5, 9, 61)),
         after_convolution((6, 10, 12), 64, 5),
+        single(average((30, 17, 7)), (30, 17, 7)),
     ],
-    ids=["flat", "image", "behind a convolution"],
+    ids=["flat", "image", "behind a convolution", "average"],
 )
-def test_a_dense_layer_whose_input_does_not_fit(network: Network, stalls: float) -> None:
+def test_an_operator_whose_input_does_not_fit(network: Network, stalls: float) -> None:
     plan = _planned(network, Budget("bytes", 2400))
     assert any(o.stage and o.stage.axis == "reduction" for o in plan.operators)
     _compare(network, plan, 2, stalls)
