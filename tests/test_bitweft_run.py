@@ -20,7 +20,7 @@ from mapper.networks.digits import digits
 from sim.quantised import Network
 from sim.quantised_run import run as run_reference
 from sim.runner.accelerator import NativeAccelerator
-from tests.quantised_models import Builder, patches_model
+from tests.quantised_models import Builder, ort_tensors, patches_model, quantised
 
 MODEL = digits().int8
 TINY = load_spec("tiny")
@@ -322,6 +322,28 @@ class TestRefusals:
             "or more.\n"
         )
         assert json.loads((tmp_path / "s.json").read_text())["status"] == "infeasible"
+
+
+class TestReductions:
+    def test_what_fits_neither_weights_nor_input_is_what_onnx_runtime_computes(
+        self, tmp_path: Path
+    ) -> None:
+        """A kernel of 3 × 3 by 120 channels, then 17,424 inputs of a dense layer."""
+        shape = (1, 120, 12, 12)
+        builder = Builder(7, shape)
+        wide = builder.conv("x", 121, 3)
+        model = quantised(builder.model(builder.dense(wide, 121 * 144, 5)), tmp_path)
+        x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+        done = run_network(model, TINY, {"x": x})
+        stages = [o.stage for o in done.plan.operators if o.stage]
+        assert [stage.axis for stage in stages] == ["rows", "reduction"]
+        assert all(m.reduction for stage in stages for m in stage.members)
+        assert done.mismatches == 0
+        assert done.counted == done.planned
+        assert done.cycles == done.predicted
+        ((name, values),) = done.outputs.items()
+        assert np.array_equal(values, ort_tensors(model, {"x": x}, [name])[name])
+        assert len(np.unique(values)) > 3
 
 
 def test_help_shows_an_example() -> None:
