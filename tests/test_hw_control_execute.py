@@ -210,10 +210,8 @@ def _run_apart(spec: Spec) -> None:
     _compare_apart(spec, machine, program)
 
 
-def _compare_apart(
-    spec: Spec, machine: Machine, program: list[Compute], *, often: bool = True
-) -> None:
-    """Compares cycles, and what is in the scratchpad: after every instruction, or at the end."""
+def _compare_apart(spec: Spec, machine: Machine, program: list[Compute]) -> None:
+    """Compares cycles, and what is in the scratchpad when a reduction has ended."""
     cols = spec.engine.cols
     bench = Bench(spec)
     cycles: list[int] = []
@@ -237,7 +235,7 @@ def _compare_apart(
                 assert count < 20_000, compute
             await ctx.tick()
             cycles.append(count + 1)
-            if not often and compute is not program[-1]:
+            if compute.keep:
                 continue
             assert await bench.contents(ctx, cols) == machine.scratchpad.tolist(), compute
 
@@ -245,42 +243,45 @@ def _compare_apart(
     assert cycles == [READ_AHEAD + timing.cycles for timing in timings]
 
 
+# Shifts that leave sums of random operands about int8.
+_SHIFTS = {Path.ARRAY: 38, Path.TAPS: 38, Path.SCALARS: 50, Path.MAXIMUM: 30}
+
+
 def _in_parts(
-    rng: np.random.Generator, weights: npt.NDArray[np.uint8], path: Path, cols: int, tile: int
+    rng: np.random.Generator, weights: npt.NDArray[np.uint8], path: Path, tile: int, address: int
 ) -> list[Compute]:
-    """A reduction in one to three parts of its own windows, all but the last keeping the sums."""
+    """A reduction in two or three parts with windows of their own; all but the last keep the sums.
+
+    The parameters of the last lie at an address, so that the result depends on every part.
+    """
+    cols = weights.shape[1]
     pixels = int(rng.integers(1, tile + 1)) if path == Path.ARRAY else 1
     parts = []
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(int(rng.integers(2, 4))):
         part = random_compute(rng, path, cols)
         # One column of output pixels, so that there may be any number of them.
         pitch = part.step_y + (part.out_width - 1) * part.step_x
         part = replace(part, pixels=pixels, out_width=1, step_y=pitch, keep=1)
-        write_parameters(weights, part.weights, rng)
-        parts.append(part)
-    return [*parts[:-1], replace(parts[-1], keep=0)]
+        parts.append(replace(part, mask=2**cols - 1, zero_point=0, low=-128, high=127))
+    parameters = (
+        rng.integers(-50, 50, cols).astype("<i4").tobytes()
+        + np.full(cols, 1 << 30, "<u4").tobytes()
+        + np.full(cols, _SHIFTS[path], np.uint8).tobytes()
+    )
+    weights[address : address + 9] = np.frombuffer(parameters, np.uint8).reshape(9, cols)
+    return [*parts[:-1], replace(parts[-1], keep=0, weights=address)]
 
 
 @pytest.mark.parametrize(
     ("rows", "cols", "pe", "kind", "depth", "tile_rows"),
     [
-        (4, 4, Mac(), "systolic", None, None),
         (5, 2, CarrySave(), "systolic", None, None),
-        (1, 4, Mac(), "systolic", None, None),
         (2, 4, FreePipeline(), "systolic", None, None),
-        (2, 4, FastInner(), "systolic", None, None),
-        (2, 4, Opt4c(segment=16), "columns", None, None),
         (3, 2, Opt4c(segment=8, recoding="booth", cells_per_adder=1), "columns", None, None),
-        (4, 4, Opt4e(segment=32), "columns", None, None),
-        (1, 8, Opt2(segment=32), "columns", None, None),
         (3, 2, Mac(), "matrix", None, None),
-        (5, 2, CarrySave(), "matrix", None, None),
         (3, 4, CarrySave(), "tree", 2, None),
-        (2, 8, Opt2(products=4), "tree", 4, None),
-        (4, 4, CarrySave(), "cube", 4, None),
+        (1, 4, Mac(), "cube", 2, None),
         (2, 2, Mac(), "systolic", None, 3),
-        (4, 4, CarrySave(), "systolic", None, 5),
-        (8, 8, CarrySave(), "systolic", None, 11),
     ],
     ids=lambda v: getattr(v, "kind", v),
 )
@@ -293,14 +294,14 @@ def test_a_reduction_in_parts(
     tile_rows: int | None,
 ) -> None:
     machine, _, rng = _case(rows, cols)
-    paths = [Path.ARRAY, Path.TAPS, Path.ARRAY, Path.MAXIMUM, Path.SCALARS, Path.ARRAY]
+    paths = [Path.ARRAY, Path.TAPS, Path.ARRAY, Path.MAXIMUM, Path.SCALARS]
     program = [
         part
-        for path in paths
-        for part in _in_parts(rng, machine.weights, path, cols, tile_rows or rows)
+        for n, path in enumerate(paths)
+        for part in _in_parts(rng, machine.weights, path, tile_rows or rows, 300 + 12 * n)
     ]
     spec = spec_of(pe, rows, cols, kind, depth=depth, tile_rows=tile_rows)
-    _compare_apart(spec, machine, program, often=False)
+    _compare_apart(spec, machine, program)
 
 
 @pytest.mark.parametrize(
