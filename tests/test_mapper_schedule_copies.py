@@ -11,7 +11,7 @@ import pytest
 from mapper.budget import largest_operator
 from mapper.check import check_plan
 from mapper.graph import Graph
-from mapper.plan import make_plan
+from mapper.make_plan import make_plan
 from mapper.schedule.constructive import place_along
 from mapper.schedule.copies import solve_copies
 from mapper.schedule.orders import file_order
