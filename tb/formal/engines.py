@@ -77,7 +77,9 @@ def feeder_streams_in_order(*, rows: int, cols: int) -> Property:
     that does not (it gives a bank back early), the array is always ready.
 
     The scratchpad answers with a word that depends on the address, the weight memory with one that
-    depends on its address; what is asked for comes in whole blocks of `rows` words.
+    depends on its address; what is asked for comes in whole blocks of `rows` words. A computation
+    may start whenever all of the one before has left: its weights are those from the base on, also
+    in the middle of a tile.
     """
     m = Module()
     bits = 4
@@ -126,6 +128,8 @@ def feeder_streams_in_order(*, rows: int, cols: int) -> Property:
     with m.If(beat):
         m.d.sync += step.eq(Mux(step == cols - 1, 0, step + 1))
         m.d.sync += place.eq(Mux(last, 0, place + 1))
+    with m.If(dut.start):
+        m.d.sync += place.eq(0)
     patience = READ_LATENCY + 4
     idle = Signal(range(patience + 2))
     m.d.sync += idle.eq(Mux(dut.operands.valid | (count == 0), 0, idle + (idle <= patience)))
@@ -139,6 +143,7 @@ def feeder_streams_in_order(*, rows: int, cols: int) -> Property:
             & (~read.tile_end | read.block_end)
             & (read.address[bits:] == 0)
             & (dut.operands.ready | (early_release(rows, cols) == 0))
+            & ~(dut.start & (dut.busy | dut.waiting | dut.reads.valid))
         ),
         ok.eq(
             prompt
