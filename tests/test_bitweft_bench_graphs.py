@@ -109,6 +109,17 @@ def test_without_a_fault_nothing_is_wrong() -> None:
     assert tally == Tally(5, graphs=1, optimal=1, spilling=1, brute_forced=1, reached=1)
 
 
+def test_a_graph_whose_cheapest_schedule_has_no_addresses_is_optimal_with_them() -> None:
+    # Without addresses seven bytes would do.
+    tally = Tally(7)
+    wrong, text = judge(draw(1, 8407), tally)
+    assert wrong == []
+    assert json.loads(text)["bound_bytes"] == json.loads(text)["objective_bytes"] == 14
+    assert tally == Tally(
+        7, graphs=1, optimal=1, spilling=1, brute_forced=1, reached=1, fragmented=1
+    )
+
+
 def test_cases_depend_on_seed_and_number_alone() -> None:
     seen: list[int] = []
     whole = run_graphs(range(12), 7, seen.append)

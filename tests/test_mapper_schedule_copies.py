@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from mapper.brute_force_addresses import least_traffic_with_addresses
 from mapper.budget import largest_operator
 from mapper.check import check_plan
 from mapper.graph import Graph
@@ -18,7 +19,6 @@ from mapper.schedule.orders import file_order
 from mapper.schedule.problem import Problem, cost_of
 from mapper.schedule.search import Found
 from mapper.schedule.solver import Limits
-from tests.brute_force_addresses import least_traffic_with_addresses
 from tests.mapper_graphs import SOURCE, graph_from, mapped, random_graph
 
 # Of `_full_graph`: every step fits, and yet something has to leave for want of an address.

@@ -1,7 +1,7 @@
 """The whole problem by trying everything: every order, residency and address, byte by byte.
 
-Written from the definition alone: it shares no code with the mapper, the checker or
-`mapper.brute_force`. For some six operators and a dozen bytes.
+Written from the definition alone: it shares no code with the rest of the mapper, nor with
+`mapper.brute_force`. For some seven operators and a few dozen bytes.
 """
 
 from __future__ import annotations
