@@ -131,7 +131,7 @@ class _Segments:
         self.spans = [range(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
         self.bounds = dict.fromkeys(self.spans, 0)
         # The rest is for CP-SAT, where that has a chance.
-        self.part = 0.7 if model_size(best.problem) <= _MODEL else 1.0
+        self.part = 0.9 if model_size(best.problem) <= _MODEL else 1.0
         self.stretches = {s: Stretches(best.problem, capacity, s) for s in self.spans}
 
     def solve(self) -> None:

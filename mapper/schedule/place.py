@@ -8,6 +8,7 @@ from mapper.pack import Buffer, pack
 from mapper.schedule.baselines import arena
 from mapper.schedule.constructive import place_along
 from mapper.schedule.copies import solve_copies
+from mapper.schedule.follow import follow
 from mapper.schedule.greedy import belady
 from mapper.schedule.joint import solve_fixed, solve_joint
 from mapper.schedule.neighbourhood import improve
@@ -28,6 +29,8 @@ _PACK = 0.02  # share of the effort for one attempt
 _REPAIRS = 60  # ways to cut one more interval that are tried
 _TIGHTER = (64, 32, 16, 8)  # shares of the scratchpad that are left free to leave room for holes
 _STATES = 100_000
+_WIDTHS = (1, 4, 16, 64)  # of the beams that repair the cheapest schedule
+_MEMORIES = 600  # that a beam may keep over all steps, for each unit of effort
 _ARENAS = 4  # schedules that greedy-by-size places, cutting what does not fit
 
 
@@ -58,8 +61,8 @@ def place(
     """The best plan with addresses that can be found, and a proven lower bound on any.
 
     In turn, until one is as cheap as the cheapest schedule: the schedules themselves; the cheapest
-    with intervals cut where addresses are short; schedules made for a smaller scratchpad, which
-    leave room for holes; the exact models, first with one address per tensor, then, where that
+    repaired by a beam where addresses are short, and with one interval cut; schedules made for a
+    smaller scratchpad, which leave room for holes; the exact models, first with one address per tensor, then, where that
     leaves something open, with one per fetch, which proves what addresses cost. A schedule that
     does not pack is never returned.
 
@@ -103,6 +106,11 @@ def place(
         # Quick ways that always end in a plan.
         best.append(place_along(problem, least.order, capacity))
         best += [arena(problem, schedule, capacity) for schedule in ranked[:_ARENAS]]
+    for width in _WIDTHS:
+        if done() or width * len(least.order) > _MEMORIES * limits.effort:
+            break
+        repaired = follow(problem, least, capacity, limits.share(0.3), width=width)
+        best += [repaired] if repaired is not None else []
     if done():
         return min(best, key=lambda p: rank_of(problem, p.schedule)), bound
     for schedule in _cut_once(problem, least):

@@ -30,7 +30,7 @@ _BITS = 24  # live tensors of a down-set that has entries, at most
 _CHUNK = 4_000_000  # entries between two looks at the clock
 _ENTRIES = 650_000_000  # two bytes each
 _PER_STATE = 6  # entries that take as long as one state of a search
-_PER_SECOND = 8_000_000  # and per second of one worker, with some reserve
+_PER_SECOND = 12_000_000  # and per second of one worker
 _CHEAP = 30_000_000  # entries of a table that is worth a second and third look at its prices
 
 # A tensor of a part that leaves the chip, and how many of its readers are to come.
@@ -97,7 +97,7 @@ def least_priced(
     """
     entries = entries_of(downsets)
     # As long without a table as it takes to make one.
-    trial = limits.share(0.3)
+    trial = limits.share(0.15)
     allowed = min(budget // 4, budget // 40 + entries // _PER_STATE)
     first = least(downsets, trial, upper=upper, lower=lower, budget=allowed, widest=widest)
     spent = first.states
@@ -142,7 +142,7 @@ def _most_entries(limits: Limits, budget: int) -> int:
     remaining = limits.remaining()
     if remaining is None:
         return most
-    return min(most, int(remaining / 2 * _PER_SECOND * min(2, limits.workers)))
+    return min(most, int(0.75 * remaining * _PER_SECOND * min(2, limits.workers)))
 
 
 def entries_of(downsets: Downsets) -> int:
