@@ -8,7 +8,7 @@ from random import Random
 from mapper.budget import largest_operator
 from mapper.check import check_plan
 from mapper.graph import Graph
-from mapper.plan import make_plan
+from mapper.make_plan import make_plan
 from mapper.schedule.baselines import arena
 from mapper.schedule.follow import follow
 from mapper.schedule.greedy import belady

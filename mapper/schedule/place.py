@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from mapper.pack import Buffer, pack
 from mapper.schedule.baselines import arena
@@ -31,6 +32,7 @@ _TIGHTER = (64, 32, 16, 8)  # shares of the scratchpad that are left free to lea
 _STATES = 100_000
 _WIDTHS = (1, 4, 16, 64)  # of the beams that repair the cheapest schedule
 _MEMORIES = 600  # that a beam may keep over all steps, for each unit of effort
+_QUICK = 2_000  # operators
 _ARENAS = 4  # schedules that greedy-by-size places, cutting what does not fit
 
 
@@ -105,11 +107,19 @@ def place(
     if cost() > rank_of(problem, least):
         # Quick ways that always end in a plan.
         best.append(place_along(problem, least.order, capacity))
-        best += [arena(problem, schedule, capacity) for schedule in ranked[:_ARENAS]]
+        for schedule in ranked[:_ARENAS]:
+            if not limits.exhausted():
+                best.append(arena(problem, schedule, capacity))
     for width in _WIDTHS:
-        if done() or width * len(least.order) > _MEMORIES * limits.effort:
+        if (
+            cost() <= rank_of(problem, least)
+            or width * len(least.order) > _MEMORIES * limits.effort
+        ):
             break
-        repaired = follow(problem, least, capacity, limits.share(0.3), width=width)
+        # The narrowest takes less than a second for a thousand operators: it is made in any case.
+        quick = width == 1 and len(least.order) <= _QUICK
+        within = replace(limits, seconds=None) if quick else limits.share(0.4)
+        repaired = follow(problem, least, capacity, within, width=width)
         best += [repaired] if repaired is not None else []
     if done():
         return min(best, key=lambda p: rank_of(problem, p.schedule)), bound

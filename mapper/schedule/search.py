@@ -101,7 +101,7 @@ def search(
     schedules += [p.schedule for p in known]
     bound = 0
     if all(cost_of(problem, schedule) for schedule in schedules):
-        best = least_traffic(smaller.problem, capacity, starts, limits.share(0.8), on_progress)
+        best = least_traffic(smaller.problem, capacity, starts, limits.share(0.75), on_progress)
         schedules.insert(0, smaller.expanded(best.schedule))
         bound = best.bound
     tell("addresses", min(cost_of(problem, schedule) for schedule in schedules), bound)
@@ -141,7 +141,7 @@ def _warm_start(
     first = map(smaller.grouped, orders.values())
     tried = dict.fromkeys([*first, *random_orders(small, tries, limits.seed)])
     for order in tried:
-        if starts and (best == 0 or within.exhausted()):
+        if len(starts) >= 2 * len(orders) and (best == 0 or within.exhausted()):
             break
         for write_aware in (True, False):
             other = belady(small, order, capacity, write_aware=write_aware)
