@@ -7,16 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hw.errors import InputError
+from hw.spec import Spec
 from mapper.check import Broken
+from mapper.network_graph import network_graph
 from mapper.onnx_file import read_model
 from mapper.onnx_import import Layout, graph_of
+from mapper.quantised_import import import_quantised
 
 __all__ = ["compare_model"]
 
 _IMAGE = re.compile(r" of image [1-9][0-9]*$")
 
 
-def compare_model(plan: Mapping[str, Any], path: Path | str) -> Broken | None:
+def compare_model(
+    plan: Mapping[str, Any], path: Path | str, spec: Spec | None = None
+) -> Broken | None:
     """Imports the model anew and compares operators and tensors with those of the plan.
 
     Parameters
@@ -25,6 +31,9 @@ def compare_model(plan: Mapping[str, Any], path: Path | str) -> Broken | None:
         Content of a ``plan.json`` that `mapper.check.check_plan` accepts.
     path : path
         The model.
+    spec : Spec, optional
+        Of the accelerator, for a plan of a quantised model that `bitweft report` has written: its
+        tensors and weights are those of the program.
 
     Returns
     -------
@@ -34,27 +43,34 @@ def compare_model(plan: Mapping[str, Any], path: Path | str) -> Broken | None:
     Raises
     ------
     InputError
-        The model cannot be read.
+        The model cannot be read, or the plan is one of a program and there is no spec.
     """
     file = read_model(path)
     claimed = plan["model"]["sha256"]
     if claimed != file.sha256:
         return Broken("model", f"sha256 of {path} must be {claimed}, not {file.sha256}")
     shapes = {t["name"]: t["shape"] for t in plan["tensors"] if t["network_input"]}
-    suffixes = _images(shapes, {value.name for value in file.graph.input})
-    graph = graph_of(
-        file,
-        layout=Layout(
-            activation_bits=plan["activation_bits"],
-            weight_bits=plan["weight_bits"],
-            channel_multiple=plan["channel_multiple"],
-        ),
-        input_shapes={
-            name.removesuffix(suffixes[0]): shape
-            for name, shape in shapes.items()
-            if name.endswith(suffixes[0])
-        },
-    )
+    if spec is not None:
+        graph = network_graph(import_quantised(path, host=True).network, spec)
+        suffixes = _images(shapes, {t.name for t in graph.tensors if t.network_input})
+    else:
+        known = {value.name for value in file.graph.input}
+        suffixes = _images(shapes, known)
+        own = {n.removesuffix(suffixes[0]): s for n, s in shapes.items() if n.endswith(suffixes[0])}
+        if not own.keys() <= known:
+            raise InputError(
+                f"{path}: a plan for an accelerator's program, with input "
+                f"{min(own.keys() - known)!r}, must be compared with --spec and a quantised model."
+            )
+        graph = graph_of(
+            file,
+            layout=Layout(
+                activation_bits=plan["activation_bits"],
+                weight_bits=plan["weight_bits"],
+                channel_multiple=plan["channel_multiple"],
+            ),
+            input_shapes=own,
+        )
     operators = {
         o.name + suffix: {
             "kind": o.kind,

@@ -48,7 +48,7 @@ def lower(network: Network, plan: Plan, spec: Spec) -> Lowered:
     builder = _Builder(network, plan, spec)
     for step in range(len(plan.order)):
         builder.step(step)
-    return builder.memory.finish(builder.last_compute, builder.results)
+    return builder.memory.finish(builder.results)
 
 
 @dataclass
@@ -59,7 +59,6 @@ class _Builder:
     plan: Plan
     spec: Spec
     computes: int = 0
-    last_compute: dict[str, int] = field(default_factory=dict)
     results: list[Computed] = field(default_factory=list)
     places: dict[str, Place] = field(default_factory=dict)
 
@@ -102,7 +101,6 @@ class _Builder:
             self._streamed(planned.stage)
         else:
             self._stage(planned.stage)
-        self.last_compute[planned.name] = self.computes
         self.places = held_places
         for transfer, x in slices.items():
             if transfer.kind not in ("load", "fetch"):

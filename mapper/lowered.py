@@ -59,8 +59,6 @@ class Lowered:
         Memory before the run: the program, the weights, and room for tensors.
     tensors : dict of str to int
         Byte address in memory of every tensor that is ever off chip.
-    last_compute : dict of str to int
-        How many computations are finished when a step of the plan is, by its operator's name.
     results : tuple of Computed
         When and where each operator of the network has made which rows, in the order of the
         program.
@@ -73,7 +71,6 @@ class Lowered:
     program: tuple[Instruction, ...]
     image: npt.NDArray[np.uint8]
     tensors: Mapping[str, int]
-    last_compute: Mapping[str, int]
     results: tuple[Computed, ...]
     purposes: tuple[Purpose, ...]
     weight_bytes: int

@@ -72,7 +72,7 @@ class ProgramMemory:
         load = Load(target=Target.WEIGHTS, memory=0, local=local, words=words)
         self._emit(load, Purpose(operator, ""))
 
-    def finish(self, last_compute: Mapping[str, int], results: Sequence[Computed]) -> Lowered:
+    def finish(self, results: Sequence[Computed]) -> Lowered:
         """The whole, in the order in which its instructions can begin."""
         self._emit(End(), Purpose("", ""))
         code = -(-len(self._program) * INSTRUCTION_BYTES // _ALIGNMENT) * _ALIGNMENT
@@ -98,7 +98,6 @@ class ProgramMemory:
             program=tuple(program),
             image=image,
             tensors={name: homes + offset for name, offset in self._homes.items()},
-            last_compute=last_compute,
             results=tuple(results),
             purposes=tuple(next(taken[type(instruction)]) for instruction in program),
             weight_bytes=self._loaded,

@@ -80,6 +80,20 @@ def test_the_same_input_gives_the_same_bytes(reported: Path, tmp_path: Path) -> 
         assert (tmp_path / name).read_bytes() == (reported / "out" / name).read_bytes(), name
 
 
+def test_the_plan_is_one_of_the_model_on_the_accelerator(reported: Path) -> None:
+    def check(*more: str) -> Result:
+        words = ["check", str(reported / "out" / "plan.json"), "--model", str(digits().int8), *more]
+        return CliRunner().invoke(create_app(["check"]), words)
+
+    assert check("--spec", "tiny").exit_code == 0
+    other = check("--spec", "small")
+    assert other.exit_code == 1
+    assert "broken rule model: operator " in other.stdout
+    without = check()
+    assert without.exit_code == 2
+    assert "must be compared with --spec and a quantised model." in without.stderr
+
+
 def test_an_operator_that_does_not_fit(tmp_path: Path) -> None:
     target, summary = tmp_path / "out", tmp_path / "s.json"
     result = _report(MODEL, "--spec", "tiny", "--scratchpad", "16", "-o", target, "--json", summary)

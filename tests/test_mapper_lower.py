@@ -253,8 +253,9 @@ def _check(network: Network, spec: Spec, plan: Plan, seed: int) -> None:
     assert tuple(decode(lowered.image[: lowered.program_bytes].tobytes())) == lowered.program
     assert isinstance(lowered.program[0], Begin)
     assert isinstance(lowered.program[-1], End)
-    assert list(lowered.last_compute) == list(plan.order)
-    assert list(lowered.last_compute.values()) == sorted(lowered.last_compute.values())
+    computes = [made.computes for made in lowered.results]
+    assert computes == sorted(computes)
+    assert set(lowered.operators) == {o.name for o in network.operators}
 
 
 @pytest.mark.parametrize("kind", KINDS)

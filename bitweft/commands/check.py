@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from hw.files import require_writable, write_text
+from hw.spec import load_spec
 from mapper.check import RULES, check_plan, read_json
 from mapper.compare import compare_model
 
@@ -18,6 +19,13 @@ def check_command(
     plan: Annotated[Path, typer.Argument(help="The plan.json to judge.")],
     model: Annotated[
         Path | None, typer.Option(help="Also compare operators and tensors with this ONNX file.")
+    ] = None,
+    spec: Annotated[
+        str | None,
+        typer.Option(
+            help="Accelerator of a plan that bitweft report has written, for --model: a plan of a "
+            "program has other tensors."
+        ),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the verdict for machines.")
@@ -34,7 +42,8 @@ def check_command(
     content = read_json(plan)
     broken = check_plan(content)
     if broken is None and model is not None:
-        broken = compare_model(content, model)
+        accelerator = None if spec is None else load_spec(spec)
+        broken = compare_model(content, model, accelerator)
     verdict: dict[str, Any] = {
         "plan": str(plan),
         "accepted": broken is None,

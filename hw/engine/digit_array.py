@@ -17,11 +17,11 @@ from operator import or_
 from typing import Any
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.emit import place
-from hw.engine.beats import operand_beat, result_beat
+from hw.engine.array import OutputStationaryArray
 from hw.engine.digit_lane import DigitLane, segment_write
 from hw.engine.shift_add import SHIFT_ADD_LATENCY, ShiftAdd
 from hw.pe.digit_column import PAIRS_AFTER, DigitColumn
@@ -140,7 +140,7 @@ class DigitRow(wiring.Component):
         return m
 
 
-class DigitArray(wiring.Component):
+class DigitArray(OutputStationaryArray[DigitElement]):
     """Multiplies tiles: a rows × K by K × cols product, at the pace of the nonzero digits.
 
     Throughput and latency depend on the data: `sim.timing.digit_array.DigitTiming` gives every
@@ -171,40 +171,12 @@ class DigitArray(wiring.Component):
     """
 
     def __init__(self, pe: DigitElement, *, rows: int, cols: int, watched: bool = False) -> None:
-        if rows < 1 or cols < 1:
-            raise ValueError(f"array must have at least 1 row and 1 column, not {rows} x {cols}")
-        self._pe = pe
-        self._rows = rows
-        self._cols = cols
         self._watched = watched
-        super().__init__(
-            {
-                "operands": In(stream.Signature(operand_beat(rows, cols, pe))),
-                "results": Out(stream.Signature(result_beat(cols, pe))),
-                **({"working": Out(1)} if watched else {}),
-            }
-        )
-
-    @property
-    def pe(self) -> DigitElement:
-        return self._pe
-
-    @property
-    def rows(self) -> int:
-        return self._rows
-
-    @property
-    def cols(self) -> int:
-        return self._cols
+        super().__init__(pe, rows=rows, cols=cols, more={"working": Out(1)} if watched else None)
 
     @property
     def watched(self) -> bool:
         return self._watched
-
-    @property
-    def elements(self) -> int:
-        """Elements of K in a beat."""
-        return 1
 
     @property
     def paced(self) -> bool:
