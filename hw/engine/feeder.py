@@ -155,7 +155,8 @@ class Feeder(wiring.Component):
             later, later_valid = Signal(asked, name=f"asked_{n}"), Signal(name=f"asked_{n}_valid")
             m.d.sync += [later.eq(arrived), later_valid.eq(arrived_valid)]
             arrived, arrived_valid = later, later_valid
-        full, ends_tile = Signal(2), Signal(2)
+        full = Signal(2)
+        ends_tile = Signal(2)
         word = Mux(arrived.inside, self.read_data, self.pad.replicate(cols))
 
         # Streaming: each step shifts every row of the bank by its channels.
@@ -164,7 +165,8 @@ class Feeder(wiring.Component):
         address = Signal.like(self.weight_address)
         tile_start = Signal(init=1)
         # What has left its bank: `STAGES` deep, one step at a time.
-        staged, staged_last = Signal(STAGES), Signal(STAGES)
+        staged = Signal(STAGES)
+        staged_last = Signal(STAGES)
         advance, streaming, last_step = Signal(), Signal(), Signal()
         emptied = Signal()
         m.d.comb += [

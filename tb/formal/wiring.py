@@ -8,13 +8,19 @@ from amaranth import Cat, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-__all__ = ["digit_value", "drive", "peek"]
+__all__ = ["digit_value", "drive", "issued_value", "peek"]
 
 
 def digit_value(select: Any) -> Any:
     """A digit's value, from its select lines."""
     magnitude = Cat(select.one, select.two)
     return Mux(select.neg, -magnitude, magnitude)
+
+
+def issued_value(two: Any, neg: Any) -> Any:
+    """A nonzero digit, as an encoder keeps it."""
+    magnitude = Mux(two, 2, 1)
+    return Mux(neg, -magnitude, magnitude)
 
 
 def drive(m: Any, dut: wiring.Component, fixed: dict[str, Any] | None = None) -> tuple[Any, ...]:
@@ -35,4 +41,7 @@ def drive(m: Any, dut: wiring.Component, fixed: dict[str, Any] | None = None) ->
 
 def peek(**registers: int) -> dict[str, Signal]:
     """Signals that stand for registers of the block, by name and width."""
-    return {name: Signal(width, name=f"peek_{name}") for name, width in registers.items()}
+    return {
+        name: Signal(width, name="peek_" + name.replace(".", "_"))
+        for name, width in registers.items()
+    }

@@ -1,0 +1,117 @@
+"""Proves properties for ever without a given invariant: the solver finds one itself.
+
+ABC, which is part of Yosys, does it by property-directed reachability (Een, Mishchenko and Brayton,
+FMCAD 2011). It suits control and narrow plain sums; where words are carry-save pairs it would have
+to find out what addition is, and does not end.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tb.formal.solver import Verdict
+from tb.formal.yosys import run_yosys
+
+__all__ = ["prove_for_ever"]
+
+
+def prove_for_ever(designs: Sequence[str], *, limit: float = 300) -> list[Verdict]:
+    """Proves ``given -> ok`` of designs in RTLIL in every state that they reach from reset.
+
+    Parameters
+    ----------
+    limit : float
+        Seconds for each, after which the attempt counts as failed.
+
+    Raises
+    ------
+    RuntimeError
+        The solver came to no verdict.
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="bitweft-", dir=Path.cwd()) as scratch:
+        # The solver sees only the working directory.
+        folder = Path(scratch)
+        commands = [_attempt(design, n, limit) for n, design in enumerate(designs)]
+        try:
+            done = run_yosys("\n".join(commands), limit * len(designs) + 60, folder)
+        except subprocess.TimeoutExpired:
+            text = f"no verdict within {limit} seconds each"
+            return [Verdict(False, limit, text, late=True)] * len(designs)
+        seconds = (time.monotonic() - started) / len(designs)
+        if done.returncode:
+            raise RuntimeError(f"Yosys failed: {done.stderr.strip()[-2000:]}")
+        return [_verdict(folder / f"{n}.status", seconds) for n in range(len(designs))]
+
+
+def _attempt(design: str, n: int, limit: float) -> str:
+    # ABC works on what Yosys hands it, and must give something back: it reads the property from a
+    # file of its own meanwhile. What it prints is lost, so the verdict is in a file too.
+    script = [
+        "write_blif handed.blif",
+        f"read_aiger {n}.aig",
+        "fold",
+        "scorr",
+        f"pdr -T {limit:.0f}",
+        f"write_status {n}.status",
+        "read_blif handed.blif",
+        "strash",
+        "map",
+    ]
+    return "\n".join(
+        [
+            f"read_rtlil <<rtlil\n{design}\nrtlil",
+            "hierarchy -top top",
+            "proc",
+            "flatten",
+            "opt -full",
+            "memory -nomap",
+            "memory_map",
+            "delete -input w:rst",
+            "setundef -undriven -zero",
+            "cd top",
+            "add -assert ok",
+            "add -assume given",
+            "delete -output o:*",
+            "cd",
+            "chformal -lower",
+            "opt -full",
+            "techmap",
+            "opt -fast",
+            "dffunmap",
+            "aigmap",
+            "opt_clean",
+            f"write_aiger -zinit {n}.aig",
+            "design -reset",
+            "read_rtlil <<rtlil",
+            "module \\gate",
+            "  wire input 1 \\a",
+            "  wire input 2 \\b",
+            "  wire output 3 \\y",
+            "  cell $_AND_ \\and",
+            *(f"    connect \\{pin.upper()} \\{pin}" for pin in "aby"),
+            "  end",
+            "end",
+            "rtlil",
+            f"abc -g AND -script +{';'.join(line.replace(' ', ',') for line in script)}",
+            "design -reset",
+        ]
+    )
+
+
+def _verdict(status: Path, seconds: float) -> Verdict:
+    # Such as ``snl_UNSAT 9``: an invariant of so many frames.
+    text = status.read_text(encoding="utf-8") if status.exists() else ""
+    found = re.match(r"snl_(UNSAT|SAT|UNK)\s+(-?\d+)", text)
+    if not found:
+        raise RuntimeError(f"ABC must write a verdict, not {text[:200]!r}")
+    if found[1] == "UNK":
+        return Verdict(False, seconds, f"no invariant after {found[2]} frames", late=True)
+    if found[1] == "SAT":
+        return Verdict(False, seconds, f"refuted in cycle {found[2]}")
+    return Verdict(True, seconds, "")
