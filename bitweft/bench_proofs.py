@@ -75,22 +75,30 @@ def made_with() -> dict[str, str]:
     }
 
 
-def markdown(results: Sequence[dict[str, Any]], versions: dict[str, str]) -> str:
-    """A page of results."""
+def markdown(
+    results: Sequence[dict[str, Any]], versions: dict[str, str], cpu_seconds: float
+) -> str:
+    """A page of results, and the processor time that they took."""
     faults = sum(result.get("faults", 0) for result in results)
     missed = sum(len(result.get("survivors", ())) for result in results)
     summary = (
         f"{sum(r['proved'] for r in results)} of {len(results)} statements are proved; "
         f"{faults - missed} of {faults} faults break the proof of their block. "
+        f"All of it took {cpu_seconds:.0f} s of processor time. "
         "`bitweft bench proofs` makes this page again."
     )
     legend = (
         "`sum`: what a cell adds in one cycle, from any state, by polynomial algebra, which is the "
         "induction step for any sequence, clear included, and equivalence to `acc + a * b` for all "
-        "operands. `step`: the same by SAT. `digits`: recoders, for every value. The others are "
-        "streams under every stall pattern: by induction where it says so, for ever; else bounded, "
-        "for as many cycles from reset as are named. Engines and feeders are not proved beyond "
-        "that: the invariants that would tie a whole pipeline to what it has taken are not written."
+        "operands. `step`, `tree`, `chain` and `stationary_cell`: the same by SAT, for cells of one "
+        "or more multipliers and for weights that stand still. `digits`: recoders, for every value. "
+        "The others are streams under every stall pattern. By induction: for ever, with invariants "
+        "that are proved with the statement. By reachability: for ever, with an invariant that the "
+        "solver finds. Else bounded, for as many cycles from reset as are named: engines of digit "
+        "columns, of carry-save pairs, of several multipliers per cell, and those whose weights "
+        "stand still. Operands of whole engines have two bits. A fault is found when the proof of "
+        "its block fails; one for which the solver has no time is not. Faults are put into one "
+        "block of each kind, and those that provably change no register are no faults."
     )
     head = [
         "| statement | reach | proved | seconds | faults | found |",

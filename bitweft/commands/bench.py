@@ -219,10 +219,14 @@ def _proofs(selected: Sequence[Proof], console: Console) -> tuple[dict[str, Any]
             line = f"{escape(result['proof'])}: {found} of {result['faults']} faults found"
         console.print(line)
 
+    before = os.times()
     results = bench_proofs.run_proofs(selected, jobs=os.cpu_count() or 1, progress=show)
+    after = os.times()
+    spent = [new - old for old, new in zip(before[:4], after[:4], strict=True)]
     versions_of_proofs = bench_proofs.made_with()
-    content = {"made_with": versions_of_proofs, "results": results}
-    return content, bench_proofs.markdown(results, versions_of_proofs)
+    cpu_seconds = round(sum(spent), 1)
+    content = {"made_with": versions_of_proofs, "cpu_seconds": cpu_seconds, "results": results}
+    return content, bench_proofs.markdown(results, versions_of_proofs, cpu_seconds)
 
 
 def _pes(variants: Sequence[bench_pes.Variant], console: Console) -> tuple[dict[str, Any], str]:
