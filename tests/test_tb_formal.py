@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,17 +12,23 @@ from amaranth.back import rtlil
 
 import hw.digits
 import hw.pe.carry_save
+import tb.formal.feeder
 import tb.formal.streams
 from hw.delay import Delay
+from hw.engine.feeder import Feeder
 from hw.operand import Operand
 from hw.pe.carry_save import CarrySave
 from hw.pe.fast_inner import FreePipeline
 from hw.pe.sparse_digit import Opt4e
+from hw.pe.stationary import stationary_form
 from hw.registry import PES
 from tb.formal.algebra import Netlist, constant, product, total, variable, word
 from tb.formal.catalogue import Proof, proofs
 from tb.formal.faults import faults
+from tb.formal.feeder import feeder_streams_in_order
+from tb.formal.reachability import prove_for_ever
 from tb.formal.solver import Property, equivalent, prove, prove_all, to_rtlil
+from tb.formal.stationary import stationary_cell_adds
 from tb.formal.streams import delay_keeps_order
 from tb.formal.sums import cell_adds, digit_cell_adds
 
@@ -34,9 +41,13 @@ FAULTED = {
     "sum[opt4e-int4-int4-16]": 12,
     "step[mac-int4-int4-10]": 1,
     "encoder[group 4]": 9,
-    "column[opt4c-1x2]": 40,
+    "column[opt4c-1x2-pause 1]": 30,
     "queue": 4,
-    "feeder[2x1]": 40,
+    "feeder[2x1]": 20,
+    "tree[opt1-int3-int3-8 x 2]": 40,
+    "chain[mac-int4-int4-10 x 2]": 1,
+    "stationary_cell[opt1-int4-int4-10]": 15,
+    "systolic[mac-int2-int2-4-1x1]": 10,
 }
 
 
@@ -62,6 +73,12 @@ class TestSolver:
     def test_several_in_one_run_have_verdicts_of_their_own(self) -> None:
         texts = [to_rtlil(counters(defect)) for defect in (0, 1, 0)]
         assert [v.proved for v in prove_all(texts, "bounded", depth=3)] == [True, False, True]
+
+    def test_reachability_proves_and_refutes_without_an_invariant(self) -> None:
+        drifted, alike = prove_for_ever([to_rtlil(counters(defect)) for defect in (1, 0)])
+        assert alike.proved
+        assert not drifted.proved
+        assert not drifted.late
 
     def test_a_step_starts_from_any_state(self) -> None:
         assert not prove(to_rtlil(counters(0)), "step").proved
@@ -168,6 +185,35 @@ def test_registers_inside_are_read_not_assumed() -> None:
         m.d.comb += ok.eq((found["count"] <= limit) & (found["count"] == count))
         statement = Property(m, ok, (), peeks=found)
         assert prove(to_rtlil(statement), "induction", depth=7).proved == holds
+
+
+def test_a_register_that_is_not_there_cannot_be_read() -> None:
+    m, dut, count = Module(), Module(), Signal(3, name="count")
+    dut.d.sync += count.eq(count + 1)
+    m.submodules.dut = dut
+    found = {"counts": Signal(3, name="peek_counts")}
+    with pytest.raises(ValueError, match="must have one register counts, not 0"):
+        to_rtlil(Property(m, Signal(), (), peeks=found))
+
+
+def test_a_bank_that_is_given_back_too_early_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hasty(Feeder):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self._early += 1
+
+    statement = partial(feeder_streams_in_order, rows=1, cols=5)
+    assert prove(to_rtlil(statement()), "induction", depth=2).proved
+    monkeypatch.setattr(tb.formal.feeder, "Feeder", Hasty)
+    assert not prove(to_rtlil(statement()), "induction", depth=2).proved
+
+
+def test_a_column_must_leave_out_what_its_cells_add(monkeypatch: pytest.MonkeyPatch) -> None:
+    form = stationary_form(CarrySave(activation=Operand(4), weight=Operand(4)), 2)
+    to_rtlil(stationary_cell_adds(form))
+    monkeypatch.setattr(type(form), "start", form.start + 1)
+    with pytest.raises(ValueError, match="start of a column must balance 2 x"):
+        stationary_cell_adds(form)
 
 
 def test_faults_change_one_cell_of_the_named_modules() -> None:

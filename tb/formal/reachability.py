@@ -33,11 +33,21 @@ def prove_for_ever(designs: Sequence[str], *, limit: float = 300) -> list[Verdic
     RuntimeError
         The solver came to no verdict.
     """
+    verdicts = _run(designs, limit, swept=True)
+    # Where the sweep alone decides, no register is left, and then ABC does not say so.
+    rest = [n for n, verdict in enumerate(verdicts) if verdict.text == _undecided("0")]
+    if rest:
+        for n, verdict in zip(rest, _run([designs[n] for n in rest], limit, False), strict=True):
+            verdicts[n] = verdict
+    return verdicts
+
+
+def _run(designs: Sequence[str], limit: float, swept: bool) -> list[Verdict]:
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="bitweft-", dir=Path.cwd()) as scratch:
+    with tempfile.TemporaryDirectory(prefix="bitweft-") as scratch:
         # The solver sees only the working directory.
         folder = Path(scratch)
-        commands = [_attempt(design, n, limit) for n, design in enumerate(designs)]
+        commands = [_attempt(design, n, limit, swept) for n, design in enumerate(designs)]
         try:
             done = run_yosys("\n".join(commands), limit * len(designs) + 60, folder)
         except subprocess.TimeoutExpired:
@@ -49,14 +59,14 @@ def prove_for_ever(designs: Sequence[str], *, limit: float = 300) -> list[Verdic
         return [_verdict(folder / f"{n}.status", seconds) for n in range(len(designs))]
 
 
-def _attempt(design: str, n: int, limit: float) -> str:
+def _attempt(design: str, n: int, limit: float, swept: bool) -> str:
     # ABC works on what Yosys hands it, and must give something back: it reads the property from a
     # file of its own meanwhile. What it prints is lost, so the verdict is in a file too.
     script = [
         "write_blif handed.blif",
         f"read_aiger {n}.aig",
         "fold",
-        "scorr",
+        *(["scorr"] if swept else []),
         f"pdr -T {limit:.0f}",
         f"write_status {n}.status",
         "read_blif handed.blif",
@@ -111,7 +121,11 @@ def _verdict(status: Path, seconds: float) -> Verdict:
     if not found:
         raise RuntimeError(f"ABC must write a verdict, not {text[:200]!r}")
     if found[1] == "UNK":
-        return Verdict(False, seconds, f"no invariant after {found[2]} frames", late=True)
+        return Verdict(False, seconds, _undecided(found[2]), late=True)
     if found[1] == "SAT":
-        return Verdict(False, seconds, f"refuted in cycle {found[2]}")
+        return Verdict(False, seconds, "refuted")
     return Verdict(True, seconds, "")
+
+
+def _undecided(frames: str) -> str:
+    return f"no invariant after {frames} frames"

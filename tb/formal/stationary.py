@@ -47,11 +47,11 @@ def stationary_cell_adds(form: StationaryForm) -> Property:
     and takes its place with the next swap; tags and activations go east. Nothing moves unless
     enabled.
     """
+    excess = _excess(form)
     m = Module()
     m.submodules.dut = dut = StationaryCell(form)
     inputs = drive(m, dut)
     pe = form.pe
-    excess = _excess(form)
     shadow, weight = Signal(pe.weight.shape), Signal(pe.weight.shape)
     total = Signal(form.bits)
     passed = Cat(dut.a, dut.load, dut.swap)
