@@ -70,6 +70,7 @@ def feeder_streams_in_order(*, rows: int, cols: int, paced: bool = False) -> Pro
         & (~dut.read_enable | (dut.read_address == read.address))
         & (~dut.weight_enable | (seen.owed != 0))
         & (dut.busy == (seen.owed != 0))
+        & (seen.waiting == (seen.leaving != 0))
     )
     mine = Cat(got.a[i] for i in range(rows)).word_select(followed.row, 8)
     beat = (
@@ -92,6 +93,7 @@ def feeder_streams_in_order(*, rows: int, cols: int, paced: bool = False) -> Pro
             & (~read.tile_end | read.block_end)
             & (read.address[_BITS:] == 0)
             & (dut.operands.ready | (early == 0))
+            & (~seen.start | seen.may_start)
         ),
         ok.eq(
             Cat(
@@ -122,8 +124,14 @@ class _Seen:
         Of the beat that comes next: in its block; of its weights in their tile.
     owed : Signal
         Words of weights still to be read for the blocks that were begun.
+    leaving : Signal
+        Beats whose weights have been read.
     idle : Signal
         Cycles that a whole block has waited for a beat.
+    ended : Signal
+        The last whole block was the end of a tile.
+    may_start : Value
+        A computation may begin: all words have been read, and a tile without an end has left.
     """
 
     def __init__(self, m: Any, dut: Feeder, rows: int, cols: int) -> None:
@@ -134,6 +142,11 @@ class _Seen:
         self.row, self.count = Signal(range(max(2, rows))), Signal(range(8))
         self.step, self.place = Signal(range(max(2, cols))), Signal(_BITS)
         self.owed, self.idle = Signal(range(4 * cols)), Signal(range(8))
+        self.leaving, self.ended = Signal(range(4)), Signal(init=1)
+        # What some feeders have: weights begin anew without the end of a tile.
+        self.start = getattr(dut, "start", Const(0))
+        self.waiting = getattr(dut, "waiting", self.leaving != 0)
+        self.may_start = (self.owed == 0) & ~asked & ((self.count == 0) | self.ended)
         self.last_step = self.step == cols - 1
         self.finished = finished = beat & self.last_step
         waits = ~dut.operands.valid & (self.count != 0)
@@ -141,9 +154,14 @@ class _Seen:
             self.count.eq(self.count + (asked & read.block_end) - finished),
             self.owed.eq(self.owed + Mux(asked & (self.row == 0), cols, 0) - dut.weight_enable),
             self.idle.eq(Mux(waits, self.idle + (self.idle != 7), 0)),
+            self.leaving.eq(self.leaving + dut.weight_enable - beat),
         ]
         with m.If(asked):
             m.d.sync += self.row.eq(Mux(read.block_end, 0, self.row + 1))
+        with m.If(asked & read.block_end):
+            m.d.sync += self.ended.eq(read.tile_end)
+        with m.If(self.start & (self.count == 0)):
+            m.d.sync += self.place.eq(0)
         with m.If(beat):
             m.d.sync += self.step.eq(Mux(self.last_step, 0, self.step + 1))
             m.d.sync += self.place.eq(Mux(dut.operands.payload.last, 0, self.place + 1))
@@ -239,6 +257,7 @@ class _Inside:
             == seen.count * steps + r["step"],
         ]
         wait = Mux(full.any(), STAGES, 0)
+        ended: Any = Mux(full.any(), r["ends_tile"].bit_select(~fill, 1), r["tile_start"])
         for n, (valid, word) in enumerate(self._words):
             # Words come as they were asked for: this one just before those behind it.
             before = Mux(row == 0, rows - 1, row - 1)[: len(row)], fill ^ (row == 0)
@@ -252,6 +271,9 @@ class _Inside:
                 ~valid | ~full.bit_select(word.bank, 1) | (emptied if early else 0),
             ]
             wait = Mux(full.any(), wait, Mux(valid & word.block_end, arrives + 1 + STAGES, wait))
+        for valid, word in reversed(self._words):
+            ended = Mux(valid & word.block_end, word.tile_end, ended)
+        held += [~seen.ended | ended, seen.leaving == self._old + self._young]
         wait = Mux(self._old, 0, Mux(self._young, 1, wait))
         longest = READ_LATENCY + STAGES
         held.append(Mux(seen.count == 0, seen.idle == 0, seen.idle + wait <= longest))
