@@ -86,7 +86,7 @@ def engines() -> Iterator[Proof]:
         (Opt2(segment=8, products=4, cells_per_adder=1, **tiny), "columns", None, "1x1", 12, False),
         (Opt4e(segment=8, group=1, cells_per_adder=1, **tiny), "columns", None, "1x1", 12, False),
         (mac, "matrix", None, "2x1", 0, False),
-        (opt1, "matrix", None, "1x2", 12, True),
+        (opt1, "matrix", None, "1x2", 12, False),
         (FastInner(carry_save=False, **tiny), "matrix", None, "1x1", 10, False),
         (mac, "cube", 2, "1x1", 12, False),
         (opt1, "cube", 2, "1x1", 12, True),

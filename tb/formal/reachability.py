@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tb.formal.solver import Verdict
-from tb.formal.yosys import run_yosys
+from tb.formal.yosys import flattened, run_yosys
 
 __all__ = ["prove_for_ever"]
 
@@ -75,13 +75,7 @@ def _attempt(design: str, n: int, limit: float, swept: bool) -> str:
     ]
     return "\n".join(
         [
-            f"read_rtlil <<rtlil\n{design}\nrtlil",
-            "hierarchy -top top",
-            "proc",
-            "flatten",
-            "opt -full",
-            "memory -nomap",
-            "memory_map",
+            *flattened(design),
             "delete -input w:rst",
             "setundef -undriven -zero",
             "cd top",

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from amaranth import Module, Signal
 from amaranth.back import rtlil
 
-from tb.formal.yosys import run_yosys
+from tb.formal.yosys import flattened, run_yosys
 
 __all__ = ["Method", "Property", "Verdict", "equivalent", "prove", "prove_all", "to_rtlil"]
 
@@ -169,13 +169,7 @@ def _attempt(design: str, method: Method, depth: int, reset: bool) -> str:
         script = script.replace(" -set rst 0", "")
     return "\n".join(
         [
-            f"read_rtlil <<rtlil\n{design}\nrtlil",
-            "hierarchy -top top",
-            "proc",
-            "flatten",
-            "opt -full",
-            "memory -nomap",
-            "memory_map",
+            *flattened(design),
             "dffunmap",
             "opt -full",
             script,
