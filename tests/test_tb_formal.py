@@ -88,6 +88,17 @@ class TestSolver:
         assert equivalent(good, good)
         assert not equivalent(good, bad)
 
+    def test_a_wire_that_no_register_takes_over_makes_no_difference(self) -> None:
+        texts = []
+        for idle in (0, 1):
+            m, enable, ok = Module(), Signal(name="enable"), Signal()
+            wire, held = Signal(name="wire"), Signal(name="held")
+            m.d.comb += [wire.eq(Mux(enable, ~held, idle)), ok.eq(held)]
+            with m.If(enable):
+                m.d.sync += held.eq(wire)
+            texts.append(to_rtlil(Property(m, ok, (enable,))))
+        assert equivalent(*texts)
+
 
 class TestAlgebra:
     def test_a_word_is_the_sum_of_its_weighted_bits(self) -> None:
