@@ -143,9 +143,7 @@ class _Seen:
         self.step, self.place = Signal(range(max(2, cols))), Signal(_BITS)
         self.owed, self.idle = Signal(range(4 * cols)), Signal(range(8))
         self.leaving, self.ended = Signal(range(4)), Signal(init=1)
-        # What some feeders have: weights begin anew without the end of a tile.
-        self.start = getattr(dut, "start", Const(0))
-        self.waiting = getattr(dut, "waiting", self.leaving != 0)
+        self.start, self.waiting = dut.start, dut.waiting
         self.may_start = (self.owed == 0) & ~asked & ((self.count == 0) | self.ended)
         self.last_step = self.step == cols - 1
         self.finished = finished = beat & self.last_step
