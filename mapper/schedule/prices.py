@@ -29,7 +29,7 @@ Array = Any
 _BITS = 24  # live tensors of a down-set that has entries, at most
 _CHUNK = 4_000_000  # entries between two looks at the clock
 _ENTRIES = 650_000_000  # two bytes each
-_PER_STATE = 6  # entries that take as long as one state of a search
+_PER_STATE = 12  # entries that take as long as one state of a search
 _PER_SECOND = 12_000_000  # and per second of one worker
 _CHEAP = 30_000_000  # entries of a table that is worth a second and third look at its prices
 
@@ -98,7 +98,7 @@ def least_priced(
     entries = entries_of(downsets)
     # As long without a table as it takes to make one.
     trial = limits.share(0.15)
-    allowed = min(budget // 4, budget // 40 + entries // _PER_STATE)
+    allowed = min(budget // 8, budget // 40 + entries // _PER_STATE)
     first = least(downsets, trial, upper=upper, lower=lower, budget=allowed, widest=widest)
     spent = first.states
     if first.way is None and not first.complete:
@@ -138,7 +138,7 @@ def affordable(downsets: Downsets, limits: Limits, budget: int) -> bool:
 
 
 def _most_entries(limits: Limits, budget: int) -> int:
-    most = min(_ENTRIES, budget // 2 * _PER_STATE)
+    most = min(_ENTRIES, budget * 3 // 4 * _PER_STATE)
     remaining = limits.remaining()
     if remaining is None:
         return most
