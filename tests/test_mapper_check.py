@@ -3,7 +3,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -11,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.errors import InputError
 from mapper.budget import largest_operator
-from mapper.check import RULES, check_plan, read_json
+from mapper.check import RULES, check_plan
 from mapper.schedule.solver import Limits
 from tests.mapper_graphs import graph_from, mapped, random_graph
 
@@ -381,38 +379,3 @@ class TestDetails:
         plan["traffic_bytes"]["activations"]["non_compulsory"] = 4
         plan |= {"objective_bytes": 4, "bound_bytes": 0, "gap": 1.0, "status": "feasible"}
         assert check_plan(plan) is None
-
-
-class TestReading:
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "",
-            "{",
-            '{"a": NaN}',
-            '{"a": Infinity}',
-            '{"a": 1, "a": 2}',
-            "[" * 100_000,
-            "1" * 10_000,
-            "plan",
-        ],
-        ids=["empty", "cut", "nan", "infinity", "twice", "deep", "long", "word"],
-    )
-    def test_what_is_not_json_is_bad_input(self, tmp_path: Path, text: str) -> None:
-        path = tmp_path / "plan.json"
-        path.write_text(text)
-        with pytest.raises(InputError, match=r"must be a plan in JSON, not something else \(.*\)"):
-            read_json(path)
-
-    def test_bytes_that_are_not_text(self, tmp_path: Path) -> None:
-        path = tmp_path / "plan.json"
-        path.write_bytes(b"\xff\xfe\x00")
-        with pytest.raises(InputError, match="^Plan must be a readable JSON file, .*UTF-8 text"):
-            read_json(path)
-
-    @pytest.mark.parametrize("name", ["nowhere.json", "."])
-    def test_missing_file_or_folder(self, tmp_path: Path, name: str) -> None:
-        with pytest.raises(
-            InputError, match=r"^Plan must be a readable JSON file, not '.*' \(.*\)"
-        ):
-            read_json(tmp_path / name)
