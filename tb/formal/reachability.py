@@ -19,6 +19,9 @@ from tb.formal.yosys import flattened, run_yosys
 
 __all__ = ["prove_for_ever"]
 
+# Designs per run of Yosys: after some thirty, ABC breaks off within one process.
+_BATCH = 8
+
 
 def prove_for_ever(designs: Sequence[str], *, limit: float = 300) -> list[Verdict]:
     """Proves ``given -> ok`` of designs in RTLIL in every state that they reach from reset.
@@ -43,6 +46,11 @@ def prove_for_ever(designs: Sequence[str], *, limit: float = 300) -> list[Verdic
 
 
 def _run(designs: Sequence[str], limit: float, swept: bool) -> list[Verdict]:
+    batches = (designs[n : n + _BATCH] for n in range(0, len(designs), _BATCH))
+    return [verdict for batch in batches for verdict in _run_batch(batch, limit, swept)]
+
+
+def _run_batch(designs: Sequence[str], limit: float, swept: bool) -> list[Verdict]:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bitweft-") as scratch:
         # The solver sees only the working directory.
