@@ -64,9 +64,9 @@ def place(
 
     In turn, until one is as cheap as the cheapest schedule: the schedules themselves; the cheapest
     repaired by a beam where addresses are short, and with one interval cut; schedules made for a
-    smaller scratchpad, which leave room for holes; the exact models, first with one address per tensor, then, where that
-    leaves something open, with one per fetch, which proves what addresses cost. A schedule that
-    does not pack is never returned.
+    smaller scratchpad, which leave room for holes; the exact models, first with one address per
+    tensor, then, where that leaves something open, with one per fetch, which proves what addresses
+    cost. A schedule that does not pack is never returned.
 
     Parameters
     ----------

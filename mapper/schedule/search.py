@@ -101,7 +101,7 @@ def search(
     schedules += [p.schedule for p in known]
     bound = 0
     if all(cost_of(problem, schedule) for schedule in schedules):
-        best = least_traffic(smaller.problem, capacity, starts, limits.share(0.75), on_progress)
+        best = least_traffic(smaller.problem, capacity, starts, limits.share(0.8), on_progress)
         schedules.insert(0, smaller.expanded(best.schedule))
         bound = best.bound
     tell("addresses", min(cost_of(problem, schedule) for schedule in schedules), bound)

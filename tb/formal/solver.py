@@ -205,10 +205,11 @@ def equivalent(one: str, other: str, *, limit: float = 120) -> bool:
         "opt -full",
         "sat -prove trigger 0 both",
     ]
-    registers = ["memory -nomap", "memory_map", "opt_clean", "dffunmap", "expose -evert-dff -dff"]
-    return _compared(one, other, [], wires, "Equivalence successfully proven!", limit) or _compared(
-        one, other, registers, step, "no model found: SUCCESS", limit
-    )
+    mapped = ["memory -nomap", "memory_map", "opt_clean"]
+    registers = [*mapped, "dffunmap", "expose -sep : -evert-dff -dff"]
+    return _compared(
+        one, other, mapped, wires, "Equivalence successfully proven!", limit
+    ) or _compared(one, other, registers, step, "no model found: SUCCESS", limit)
 
 
 def _compared(
@@ -235,6 +236,5 @@ def _compared(
         done = run_yosys("\n".join(commands), limit)
     except subprocess.TimeoutExpired:
         return False
-    if done.returncode:
-        raise RuntimeError(f"Yosys failed: {done.stderr.strip()[-2000:]}")
-    return success in done.stdout
+    # Where Yosys cannot compare them, nothing is proved, and the fault counts.
+    return done.returncode == 0 and success in done.stdout
