@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cocotb_tools import config
 from cocotb_tools.runner import get_runner
 
 from sim.runner.library import VERILATOR_ARGUMENTS, SimulationError
@@ -87,7 +89,7 @@ def run_tests(
             test_dir=folder,
             results_xml=str(results),
             seed=seed,
-            extra_env=dict(environment),
+            extra_env={**environment, "LD_LIBRARY_PATH": _libraries()},
             test_filter=test_filter,
             waves=waves,
             plusargs=list(plusargs),
@@ -102,3 +104,12 @@ def run_tests(
                 f"cocotb must run {module}, not fail with:\n" + "\n".join(tail)
             ) from error
     return results
+
+
+def _libraries() -> str:
+    """Where a model looks for cocotb's libraries: here, before where they were when it was built.
+
+    A model from the cache may have been built by another virtual environment, gone since.
+    """
+    others = os.environ.get("LD_LIBRARY_PATH")
+    return os.pathsep.join([str(config.libs_dir), *([others] if others else [])])
