@@ -19,6 +19,7 @@ from mapper.reduction import stage_reductions
 from mapper.schedule.problem import Problem
 from mapper.schedule.search import Found, search
 from mapper.schedule.solver import Limits, Progress
+from mapper.smallest import least_scratchpad
 from mapper.split import split
 
 __all__ = ["Mapped", "map_graph", "map_model"]
@@ -155,11 +156,16 @@ def map_graph(
         cut = split(graph, budget.bytes, weight_memory=weight_memory, limits=limits.share(0.5))
         graph, need = (graph, need) if cut is None else (cut, 0)
     if need > budget.bytes:
+        what, remedy = "", "MR"
+        if may_split:
+            of, least = least_scratchpad(graph)
+            # The walk keeps some ways only: it may find none although every piece fits.
+            if least > budget.bytes:
+                operator, need, what, remedy = of, least, "the smallest piece of ", str(least)
         message = (
-            f"{source.file}: scratchpad must have at least {need} bytes for operator "
-            f"{operator.name!r} ({operator.kind}), not {budget.bytes}"
-            + (", and splitting it does not help" if may_split else "")
-            + ": give --scratchpad MR or more."
+            f"{source.file}: scratchpad must have at least {need} bytes for {what}operator "
+            f"{operator.name!r} ({operator.kind}), not {budget.bytes}: "
+            f"give --scratchpad {remedy} or more."
         )
         summary = {
             "status": "infeasible",

@@ -19,6 +19,7 @@ from mapper.graph import Graph
 from mapper.limits import Limits
 from mapper.segment import Rows, Segment
 from mapper.segments import segment_of
+from mapper.smallest import smallest_piece
 from mapper.split_steps import Step, graph_of_steps
 from mapper.stage import Axis
 
@@ -122,7 +123,7 @@ class _Walk:
 
     def run(self, report: Callable[[float], object]) -> list[Step] | None:
         count = len(self.graph.operators)
-        if not all(self.is_possible(n) for n in range(count)):
+        if any(smallest_piece(self.graph, o) > self.capacity for o in self.graph.operators):
             return None
         inputs = frozenset(t.name for t in self.graph.tensors if t.network_input)
         ways: list[dict[_State, _Way]] = [{} for _ in range(count + 1)]
@@ -169,14 +170,6 @@ class _Walk:
     def is_tight(self, first: int, last: int) -> bool:
         """Whether at one of the operators ``first, ..., last - 1`` not everything fits."""
         return self.tight[last] > self.tight[first]
-
-    def is_possible(self, n: int) -> bool:
-        """Whether an operator fits in as many patches as it can be cut into."""
-        whole = self.graph.operand_bytes(self.graph.operators[n])
-        known = (self.segment(axis, n, n + 1) for axis in get_args(Axis))
-        segments = [s for s in known if s.axis == "rows" or s.most_patches > 1]
-        needs = (self._need(s, s.most_patches, frozenset()) for s in segments)
-        return min(whole, *needs) <= self.capacity
 
     def segment(self, axis: Axis, first: int, last: int) -> Segment:
         key = axis, first, last

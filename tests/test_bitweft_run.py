@@ -317,8 +317,8 @@ class TestRefusals:
         result = run(MODEL, *words)
         assert result.exit_code == 1
         assert result.stdout == (
-            "infeasible: digits_int8.onnx: scratchpad must have at least 3072 bytes for operator "
-            "'residual/add_1' (Add), not 256, and splitting it does not help: give --scratchpad MR "
+            "infeasible: digits_int8.onnx: scratchpad must have at least 512 bytes for the "
+            "smallest piece of operator 'residual/conv_1' (Conv), not 256: give --scratchpad 512 "
             "or more.\n"
         )
         assert json.loads((tmp_path / "s.json").read_text())["status"] == "infeasible"

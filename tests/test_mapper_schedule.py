@@ -190,8 +190,8 @@ class TestPlans:
         assert (result.status, result.plan) == ("infeasible", None)
         assert (result.summary["operator"], result.summary["needed_bytes"]) == ("c", 11)
         assert result.message == (
-            "random.onnx: scratchpad must have at least 11 bytes for operator 'c' (Test), "
-            "not 10, and splitting it does not help: give --scratchpad MR or more."
+            "random.onnx: scratchpad must have at least 11 bytes for the smallest piece of "
+            "operator 'c' (Test), not 10: give --scratchpad 11 or more."
         )
 
     def test_one_byte_tensors_and_a_single_operator(self) -> None:
