@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
+
+from mapper.clock import now
 
 __all__ = ["Limits"]
 
@@ -18,7 +19,8 @@ class Limits:
         Deterministic time per solve, in units of roughly a second of one core. It is the same on
         every computer, so the plan is, too.
     seconds : float or None
-        Wall-clock limit for all solves together; results then depend on the computer.
+        Wall-clock limit for all solves together, compilation left out; results then depend on the
+        computer.
     workers : int
         Search strategies that run in turns, in as many threads.
     seed : int
@@ -29,13 +31,13 @@ class Limits:
     seconds: float | None = None
     workers: int = 1
     seed: int = 0
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=now)
 
     def remaining(self) -> float | None:
         """Wall-clock seconds left; None where there is no such limit."""
         if self.seconds is None:
             return None
-        return max(0.0, self.seconds - (time.monotonic() - self.started))
+        return max(0.0, self.seconds - (now() - self.started))
 
     def exhausted(self) -> bool:
         """Whether the wall-clock limit has passed."""
@@ -51,5 +53,5 @@ class Limits:
             self,
             effort=self.effort * fraction,
             seconds=remaining * fraction,
-            started=time.monotonic(),
+            started=now(),
         )

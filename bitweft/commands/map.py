@@ -11,7 +11,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +28,7 @@ from hw.files import require_writable, staged_directory, write_text
 from hw.spec import load_spec
 from hw.units import format_bytes
 from mapper.budget import Budget
+from mapper.clock import compiling
 from mapper.mapping import Mapped, map_model
 from mapper.onnx_import import Layout
 from mapper.plan import Plan
@@ -55,7 +63,8 @@ def map_command(
         float | None,
         typer.Option(
             min=0,
-            help="Wall-clock seconds of solving. With a limit the plan depends on the computer.",
+            help="Wall-clock seconds of solving, without what the first run on a computer takes to "
+            "compile. With a limit the plan depends on the computer.",
             show_default="none: a deterministic limit of about a minute per step",
         ),
     ] = None,
@@ -184,6 +193,7 @@ def _progress() -> Iterator[Report]:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         TimeElapsedColumn(),
+        _Compiling(),
         console=console,
         transient=True,
         disable=not console.is_terminal,
@@ -196,6 +206,13 @@ def _progress() -> Iterator[Report]:
             bar.update(task, description=phase + found + proven)
 
         yield report
+
+
+class _Compiling(ProgressColumn):
+    """Says why nothing moves, the first time on a computer."""
+
+    def render(self, task: Task) -> Text:
+        return Text("compiling, once on this computer" if compiling() else "")
 
 
 def _refuse(console: Console, mapped: Mapped, json_file: Path | None) -> None:

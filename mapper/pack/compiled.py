@@ -11,7 +11,10 @@ from typing import Any, TypeVar, cast
 
 import numba
 
+from mapper.clock import watch_compiler
 from mapper.pack.arrays import FRAME_FIELDS, SCALARS
+
+watch_compiler()
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -7,13 +7,13 @@ the seed only; the clock is looked at between slices of work, where Ctrl-C takes
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from mapper.clock import now
 from mapper.pack import kernel
 from mapper.pack.arrays import Part, Rules, state_of
 
@@ -59,7 +59,7 @@ class Budget:
     work : int
         Steps of the innermost loops, about 10 ns each; the same on every computer.
     deadline : float or None
-        Reading of the monotonic clock.
+        Reading of `mapper.clock.now`.
     on_tick : callable, optional
         Called between slices.
     """
@@ -72,7 +72,7 @@ class Budget:
         """Whether nothing is left."""
         if self.on_tick is not None:
             self.on_tick()
-        return self.work <= 0 or (self.deadline is not None and time.monotonic() >= self.deadline)
+        return self.work <= 0 or (self.deadline is not None and now() >= self.deadline)
 
 
 class Search:

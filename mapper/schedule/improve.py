@@ -135,7 +135,13 @@ class _Segments:
         self.stretches = {s: Stretches(best.problem, capacity, s) for s in self.spans}
 
     def solve(self) -> None:
-        costly = [s for s in self.spans if self._window(s).cost]
+        # A clock may cut a part short that needed little more: loading compiled code takes time.
+        for _ in range(1 if self.limits.seconds is None else 2):
+            self._round()
+
+    def _round(self) -> None:
+        """Each part that is not proven, with its share of what is left."""
+        costly = [s for s in self.spans if self._window(s).cost > self.bounds[s]]
         for turn, span in enumerate(costly):
             if self.limits.exhausted():
                 return
