@@ -91,7 +91,7 @@ class Accelerator(wiring.Component):
             ResetSignal("units").eq(ResetSignal() | reset),
         ]
         renamed = DomainRenamer("units")
-        dispatcher = Dispatcher(word_bytes=word_bytes)
+        dispatcher = Dispatcher(word_bytes=word_bytes, tile=spec.engine.tile)
         execute = ExecuteUnit(
             spec.pe,
             rows=spec.engine.rows,

@@ -48,6 +48,8 @@ _MEANINGS = {
     "DEADLOCK": "the instructions in hand wait for others that can never finish",
     "ALIGNMENT": "the address of the program is no multiple of the alignment, "
     "or that of a transfer no multiple of a word",
+    "REDUCTION": "the parts of a reduction differ in path or pixels, have more pixels than sums are "
+    "kept of, or have no end",
 }
 
 ERRORS = {code: _MEANINGS[code.name] for code in ErrorCode}

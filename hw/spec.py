@@ -90,6 +90,11 @@ class Engine(_Section):
             return {"tile_rows": _TILE_ROWS, **content}
         return content
 
+    @property
+    def tile(self) -> int:
+        """Output rows M of a tile: what the array keeps sums of."""
+        return self.rows if self.tile_rows is None else self.tile_rows
+
     @model_validator(mode="after")
     def _tile_of_stationary_weights(self) -> Engine:
         if self.dataflow == "output-stationary" and self.tile_rows is not None:

@@ -56,7 +56,7 @@ def reduction_of(
     )
     if not alike or len({p.out_word for p in pieces}) < len(pieces) or _fits(first, spec):
         return None
-    tile = spec.engine.tile_rows or spec.engine.rows
+    tile = spec.engine.tile
     parts = parts_of(operator, first, spec)
     if not parts:
         return None

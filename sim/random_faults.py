@@ -17,6 +17,7 @@ from hw.isa import (
     Instruction,
     Load,
     Opcode,
+    Path,
     Store,
     Target,
     encode,
@@ -58,6 +59,13 @@ class _Good:
 
     def changed(self, place: int, error: ErrorCode, **fields: int) -> Malformed:
         return self.with_one(place, replace(self.program[place], **fields), error)
+
+    def computation(self) -> tuple[int, Compute]:
+        """One of the computations, and its position."""
+        place = self.place(Compute)
+        compute = self.program[place]
+        assert isinstance(compute, Compute)
+        return place, compute
 
     def with_one(self, place: int, instruction: Instruction, error: ErrorCode) -> Malformed:
         program = [*self.program[:place], instruction, *self.program[place + 1 :]]
@@ -145,6 +153,28 @@ def _deadlock(good: _Good) -> Malformed:
     return good.changed(place, ErrorCode.DEADLOCK, **{field: more_than_there_are})
 
 
+def _no_last_part(good: _Good) -> Malformed:
+    place = max(n for n, i in enumerate(good.program) if isinstance(i, Compute))
+    return good.changed(place, ErrorCode.REDUCTION, pixels=1, keep=1)
+
+
+def _other_part(good: _Good) -> Malformed:
+    place, compute = good.computation()
+    part = replace(compute, pixels=1, keep=1)
+    path = (compute.path + int(good.rng.integers(1, len(Path)))) % len(Path)
+    other = replace(part, keep=0, **{"path": path} if good.rng.random() < 0.5 else {"pixels": 2})
+    return _malformed(
+        [*good.program[:place], part, other, *good.program[place + 1 :]], ErrorCode.REDUCTION
+    )
+
+
+def _many_pixels(good: _Good) -> Malformed:
+    place, compute = good.computation()
+    most = good.spec.engine.tile if compute.path == Path.ARRAY else 1
+    pixels = most + int(good.rng.integers(1, 20))
+    return good.changed(place, ErrorCode.REDUCTION, pixels=pixels, keep=1)
+
+
 MALFORMATIONS: dict[str, Callable[[_Good], Malformed]] = {
     "another version": _version,
     "no Begin": _no_begin,
@@ -158,6 +188,9 @@ MALFORMATIONS: dict[str, Callable[[_Good], Malformed]] = {
     "an early End": _early_end,
     "a transfer of no words": _no_words,
     "a token that never comes": _deadlock,
+    "a reduction without a last part": _no_last_part,
+    "a part that does not belong to its reduction": _other_part,
+    "a part of too many pixels": _many_pixels,
 }
 """What may be wrong with a program."""
 

@@ -140,7 +140,7 @@ def computed(network: Network, plan: Plan, spec: Spec, seed: int = 0) -> Lowered
         word_bytes=spec.word_bytes,
         scratchpad_words=plan.scratchpad_bytes // spec.word_bytes,
         weight_words=spec.weight_buffer.bytes // spec.word_bytes,
-        tile=spec.engine.tile_rows or spec.engine.rows,
+        tile=spec.engine.tile,
     )
     machine.run(lowered.program)
     expected = run(network, inputs)

@@ -29,6 +29,7 @@ def test_no_faulty_program_is_sound(what: str) -> None:
             word_bytes=WORD,
             scratchpad_words=SPEC.scratchpad.bytes // WORD,
             weight_words=SPEC.weight_buffer.bytes // WORD,
+            tile=SPEC.engine.tile,
         )
         with pytest.raises((ProgramError, ValueError)):
             machine.run(decode(bad.code))

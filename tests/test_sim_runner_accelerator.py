@@ -180,6 +180,8 @@ _TAPS = replace(
     kernel_y=2, kernel_x=3, words=1, weights=0, destination=300, mask=15,
 )  # fmt: skip
 
+_PART = replace(_TAPS, pixels=1, out_width=1, keep=1)
+
 
 @pytest.mark.parametrize(
     ("program", "code"),
@@ -227,6 +229,15 @@ _TAPS = replace(
                 End(),
             ],
             ErrorCode.DEADLOCK,
+        ),
+        ([Begin(), _PART, End()], ErrorCode.REDUCTION),
+        ([Begin(), _PART, _LOAD, _PART, End()], ErrorCode.REDUCTION),
+        ([Begin(), _PART, replace(_PART, pixels=2, keep=0), End()], ErrorCode.REDUCTION),
+        ([Begin(), _PART, replace(_PART, path=Path.SCALARS, keep=0), End()], ErrorCode.REDUCTION),
+        ([Begin(), replace(_PART, pixels=2), End()], ErrorCode.REDUCTION),
+        (
+            [Begin(), replace(_PART, path=Path.ARRAY, pixels=SPEC.engine.tile + 1), End()],
+            ErrorCode.REDUCTION,
         ),
     ],
 )

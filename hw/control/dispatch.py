@@ -10,6 +10,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.bus.transfer import BURST
+from hw.control.reduction import ReductionRule
 from hw.isa import (
     BEGIN_LAYOUT,
     COMPUTE_LAYOUT,
@@ -38,7 +39,9 @@ class ErrorCode(IntEnum):
     the memory answered with an error. CONFLICT: two units used one port of one bank of the
     scratchpad at once. LENGTH: `End` is not the last instruction, or a transfer has no words.
     DEADLOCK: the instructions in hand wait for ones that can never come. ALIGNMENT: the address of
-    the program, or of a transfer in memory, is not a multiple of what it must be.
+    the program, or of a transfer in memory, is not a multiple of what it must be. REDUCTION: the
+    parts of a reduction differ in path or pixels, have more pixels than sums are kept of, or have
+    no end.
     """
 
     NONE = 0
@@ -50,10 +53,17 @@ class ErrorCode(IntEnum):
     LENGTH = 6
     DEADLOCK = 7
     ALIGNMENT = 8
+    REDUCTION = 9
 
 
 class Dispatcher(wiring.Component):
     """Runs one program. An instruction leaves every ``64 / word_bytes + 1`` cycles at best.
+
+    Parameters
+    ----------
+    word_bytes : int
+    tile : int
+        Pixels whose sums the array keeps.
 
     Members
     -------
@@ -76,8 +86,9 @@ class Dispatcher(wiring.Component):
         The execute unit's next instruction waits for a load, a computation, a store.
     """
 
-    def __init__(self, *, word_bytes: int) -> None:
+    def __init__(self, *, word_bytes: int, tile: int) -> None:
         self._word_bytes = word_bytes
+        self._tile = tile
         super().__init__(
             {
                 "start": In(1),
@@ -103,6 +114,10 @@ class Dispatcher(wiring.Component):
     def word_bytes(self) -> int:
         return self._word_bytes
 
+    @property
+    def tile(self) -> int:
+        return self._tile
+
     def elaborate(self, platform: object) -> Any:
         m = Module()
         instruction, ready, consumed, unread, missing = self._fetch(m)
@@ -117,6 +132,7 @@ class Dispatcher(wiring.Component):
         }
         issued = {name: Signal(16, name=f"issued_{name}") for name in names}
         done = {name: Signal(16, name=f"done_{name}") for name in names}
+        m.submodules.reduction = reduction = ReductionRule(tile=self._tile)
         taken, stuck, blocked = [], [], []
         for name in names:
             port = getattr(self, name)
@@ -142,6 +158,12 @@ class Dispatcher(wiring.Component):
                 queue.o.ready.eq(port.ready & tokens.all()),
             ]
             taken.append(queue.i.valid & queue.i.ready)
+            if name == "compute":
+                m.d.comb += [
+                    reduction.compute.eq(instruction),
+                    reduction.coming.eq(queue.i.valid),
+                    reduction.taken.eq(taken[-1]),
+                ]
             # Of this unit: instructions that it has begun and not finished.
             running = Signal(16, name=f"running_{name}")
             if name == "compute":
@@ -171,7 +193,8 @@ class Dispatcher(wiring.Component):
             idle.eq(Cat(*(issued[name] == done[name] for name in names)).all()),
             begins.eq(ready & ~begun & (header.opcode == Opcode.BEGIN)),
             ends.eq(ready & begun & (header.opcode == Opcode.END)),
-            self.finished.eq(ends & idle & last),
+            reduction.ends.eq(ends),
+            self.finished.eq(ends & idle & last & ~reduction.broken),
             consumed.eq(Cat(*taken).any() | self.finished | (begins & (self.error == 0))),
         ]
         # Two ways to be misaligned: bursts of the fetch would cross 4 KiB, or a word be in pieces.
@@ -193,6 +216,8 @@ class Dispatcher(wiring.Component):
             m.d.comb += self.error.eq(ErrorCode.LENGTH)
         with m.Elif(ready & split):
             m.d.comb += self.error.eq(ErrorCode.ALIGNMENT)
+        with m.Elif(reduction.broken):
+            m.d.comb += self.error.eq(ErrorCode.REDUCTION)
         with m.Elif(dead):
             m.d.comb += self.error.eq(ErrorCode.DEADLOCK)
         with m.If(consumed):
