@@ -9,7 +9,8 @@ short_program             every datapath once; the whole memory, the counters, t
                           the exact cycles
 stalled_program           the same without the cycles, with random waits on all eight channels
 transfers                 lengths and addresses around words, bursts and 4 KiB boundaries
-illegal_programs          version, opcode, on-chip address and length: error code, then a good run
+illegal_programs          version, opcode, on-chip address, length and reductions: error code, then a
+                          good run
 bus_errors                SLVERR on each burst of a program: error code, then a good run
 stop_while_offering       an error while an address waits: it stays until it is taken, then a good run
 reset_in_mid_run          a reset at random times, then a good run
@@ -210,6 +211,9 @@ async def illegal_programs(dut: Any) -> None:
     opcode = Case(list(good.program), good.memory.copy())
     opcode.memory[2 * INSTRUCTION_BYTES] = 0x55
     unversioned = Case([End(), End()], good.memory.copy())
+    compute = next(i for i in layers(bench.spec, bench.rng).program if isinstance(i, Compute))
+    part = replace(compute, pixels=1, keep=1)
+    other = replace(part, pixels=2, keep=0)
     cases = [
         (ErrorCode.VERSION, changed("a program of another version", 0, version=99)),
         (ErrorCode.VERSION, ("a program without Begin", unversioned)),
@@ -221,6 +225,14 @@ async def illegal_programs(dut: Any) -> None:
             changed("a load past the weights", 1, target=Target.WEIGHTS, local=(1 << 20) - 4),
         ),
         (ErrorCode.LENGTH, ("an early End", Case([Begin(), End(), End()], good.memory.copy()))),
+        (
+            ErrorCode.REDUCTION,
+            ("a reduction without an end", Case([Begin(), part, End()], good.memory.copy())),
+        ),
+        (
+            ErrorCode.REDUCTION,
+            ("a part of another one", Case([Begin(), part, other, End()], good.memory.copy())),
+        ),
     ]
     for stalls in (0.0, 0.5):
         bench.port.stalls = stalls

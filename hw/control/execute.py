@@ -11,6 +11,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.control.address import AddressGenerator
+from hw.engine.array import Sized
 from hw.engine.catalogue import (
     AnyEngine,
     EngineKind,
@@ -39,7 +40,7 @@ WEIGHT_ADDRESS_BITS = 21
 into addresses that no memory has, and is found out before they wrap."""
 
 
-class ExecuteUnit(wiring.Component):
+class ExecuteUnit(Sized[ProcessingElement], wiring.Component):
     """Runs `Compute` instructions one after another.
 
     Timing: `PARAMETER_WORDS` cycles to read the parameters, which for the next instruction begin as
@@ -106,24 +107,6 @@ class ExecuteUnit(wiring.Component):
                 "weight_data": In(8 * cols * self._pe.k_granularity),
             }
         )
-
-    @property
-    def pe(self) -> ProcessingElement:
-        """What the array is made of."""
-        return self._pe
-
-    @property
-    def rows(self) -> int:
-        return self._rows
-
-    @property
-    def cols(self) -> int:
-        return self._cols
-
-    @property
-    def elements(self) -> int:
-        """Weight words of one read."""
-        return self.pe.k_granularity
 
     def elaborate(self, platform: object) -> Any:
         m = Module()

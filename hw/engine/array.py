@@ -1,4 +1,4 @@
-"""What output-stationary arrays have in common: their size, a PE, one operand and one result stream."""
+"""What arrays have in common: a size and a PE; where outputs stand still, also their streams."""
 
 from __future__ import annotations
 
@@ -11,12 +11,38 @@ from amaranth.lib.wiring import In, Out
 from hw.engine.beats import operand_beat, result_beat
 from hw.pe.base import ProcessingElement
 
-__all__ = ["OutputStationaryArray"]
+__all__ = ["OutputStationaryArray", "Sized"]
 
 Element = TypeVar("Element", bound=ProcessingElement)
 
 
-class OutputStationaryArray(wiring.Component, Generic[Element]):
+class Sized(Generic[Element]):
+    """Of `rows` by `cols` PEs, or made for an array that is."""
+
+    _pe: Element
+    _rows: int
+    _cols: int
+
+    @property
+    def pe(self) -> Element:
+        """What the array is made of."""
+        return self._pe
+
+    @property
+    def rows(self) -> int:
+        return self._rows
+
+    @property
+    def cols(self) -> int:
+        return self._cols
+
+    @property
+    def elements(self) -> int:
+        """Elements of K in a beat, for which it takes as many words of weights."""
+        return self._pe.k_granularity
+
+
+class OutputStationaryArray(Sized[Element], wiring.Component):
     """Multiplies tiles: a rows × K by K × cols product per tile. Timing is each array's own.
 
     Parameters
@@ -53,20 +79,3 @@ class OutputStationaryArray(wiring.Component, Generic[Element]):
                 **(more or {}),
             }
         )
-
-    @property
-    def pe(self) -> Element:
-        return self._pe
-
-    @property
-    def rows(self) -> int:
-        return self._rows
-
-    @property
-    def cols(self) -> int:
-        return self._cols
-
-    @property
-    def elements(self) -> int:
-        """Elements of K in a beat."""
-        return self._pe.k_granularity

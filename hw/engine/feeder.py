@@ -9,6 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.control.address import READ
+from hw.engine.array import Sized
 from hw.engine.beats import operand_beat
 from hw.memory.scratchpad import READ_LATENCY
 from hw.pe.base import ProcessingElement
@@ -29,7 +30,7 @@ def early_release(rows: int, steps: int, *, paced: bool = False) -> int:
     return min(READ_LATENCY + 1, steps - 1) if rows <= steps and not paced else 0
 
 
-class Feeder(wiring.Component):
+class Feeder(Sized[ProcessingElement], wiring.Component):
     """Gathers one word of each row of a tile, then streams them step by step, with the weights.
 
     A block is one word (`cols` channels) of each of `rows` pixels. While one block is streamed, in
@@ -79,9 +80,10 @@ class Feeder(wiring.Component):
         weight_address_bits: int,
         paced: bool = False,
     ) -> None:
+        self._pe = pe
         self._rows = rows
         self._cols = cols
-        self._elements = elements = pe.k_granularity
+        elements = self.elements
         if cols % elements:
             raise ValueError(f"columns must be whole beats of {elements}, not {cols}")
         self._early = early_release(rows, cols // elements, paced=paced)
@@ -103,17 +105,9 @@ class Feeder(wiring.Component):
             }
         )
 
-    @property
-    def rows(self) -> int:
-        return self._rows
-
-    @property
-    def cols(self) -> int:
-        return self._cols
-
     def elaborate(self, platform: object) -> Any:
         m = Module()
-        rows, cols, elements = self._rows, self._cols, self._elements
+        rows, cols, elements = self._rows, self._cols, self.elements
         steps = cols // elements
         read = self.reads.payload
 

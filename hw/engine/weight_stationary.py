@@ -21,6 +21,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.delay import Delay
 from hw.emit import place
+from hw.engine.array import Sized
 from hw.engine.beats import activation_beat, result_beat, weight_beat
 from hw.engine.block_sums import CONTROL, BlockSums
 from hw.engine.stationary_cell import StationaryCell, StationaryColumn
@@ -34,7 +35,7 @@ _TO_CELL = 2
 """Cycles from an activation's acceptance to its first cell: the swap tag is one ahead of it."""
 
 
-class WeightStationaryArray(wiring.Component):
+class WeightStationaryArray(Sized[ProcessingElement], wiring.Component):
     """Multiplies tiles of up to `tile_rows` rows of A by blocks of B that stand still.
 
     A tile is ``ceil(K / rows)`` blocks, the last filled with zeros, each with the same rows of A in
@@ -79,6 +80,7 @@ class WeightStationaryArray(wiring.Component):
                 f"not {rows} x {cols} and {tile_rows}"
             )
         self._form = stationary_form(pe, rows)
+        self._pe = self._form.pe
         self._rows = rows
         self._cols = cols
         self._tile_rows = tile_rows
@@ -89,18 +91,6 @@ class WeightStationaryArray(wiring.Component):
                 "results": Out(stream.Signature(result_beat(cols, pe))),
             }
         )
-
-    @property
-    def pe(self) -> ProcessingElement:
-        return self._form.pe
-
-    @property
-    def rows(self) -> int:
-        return self._rows
-
-    @property
-    def cols(self) -> int:
-        return self._cols
 
     @property
     def tile_rows(self) -> int:
