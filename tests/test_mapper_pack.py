@@ -211,22 +211,44 @@ class TestFile:
     def test_round_trip(self, tmp_path: Path) -> None:
         path = tmp_path / "b.csv"
         path.write_text("\ufeffid, upper,lower,size\na,3,0,4\r\n\nb,9,3,4\n", encoding="utf-8")
-        ids, buffers = read_buffers(path)
+        ids, buffers, alignments = read_buffers(path)
         assert (ids, buffers) == (["a", "b"], [Buffer(0, 3, 4), Buffer(3, 9, 4)])
+        assert alignments == [1, 1]
         assert written_offsets(ids, buffers, [0, 8]) == (
             "id,lower,upper,size,offset\na,0,3,4,0\nb,3,9,4,8\n"
         )
 
+    def test_alignments_come_back(self, tmp_path: Path) -> None:
+        path = tmp_path / "b.csv"
+        path.write_text("id,lower,upper,size,alignment,hint\na,0,3,4,1,-1\nb,3,9,4,16,4\n")
+        question = read_buffers(path)
+        assert question.alignments == [1, 16]
+        path.write_text(written_offsets(question.ids, question.buffers, [0, 16], [1, 16]))
+        assert path.read_text().splitlines()[2] == "b,3,9,4,16,16"
+        assert read_buffers(path) == question
+
+    def test_the_last_step_in_place_of_the_end(self, tmp_path: Path) -> None:
+        path = tmp_path / "b.csv"
+        path.write_text("buffer_id,start,end,size\na,0,0,4\nb,0,2,4\n")
+        assert read_buffers(path).buffers == [Buffer(0, 1, 4), Buffer(0, 3, 4)]
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("", r"first line must be id,lower,upper,size, not ''"),
-            ("a,b,c\n", r"first line must be id,lower,upper,size, not 'a,b,c'"),
+            (
+                "",
+                r"first line must be id,lower,upper,size, and alignment where it is needed, not ''",
+            ),
+            ("a,b,c\n", r"first line must be id,lower,upper,size, .* not 'a,b,c'"),
             (
                 "id,lower,upper,size\na,0,1\n",
-                r"line 2 must have 4 fields and a whole number as size, not None",
+                r"line 2 must have a whole number as size, not None",
             ),
-            ("id,lower,upper,size\na,0,1,2,3\n", r"line 2 must have 4 fields"),
+            ("id,lower,upper,size\na,0,1,2,3\n", r"line 2 must have no more fields than the first"),
+            ("id,lower,upper,begin,size\n", r"first line must have every column once"),
+            ("id,lower,upper,size,alignment\na,0,1,2,0\n", r"a positive alignment, not 0"),
+            ("id,lower,upper,size,alignment\na,0,1,2,\n", r"whole number as alignment, not ''"),
+            ("id,lower,upper,size,gaps\na,0,9,2,3-4\n", r"line 2 must have no gaps, not '3-4'"),
             ("id,lower,upper,size\na,0,1.5,2\n", r"a whole number as upper, not '1\.5'"),
             (
                 "id,lower,upper,size\na,0,1,99999999999999999999\n",

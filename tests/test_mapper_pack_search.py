@@ -139,7 +139,7 @@ def test_luby() -> None:
 
 @pytest.mark.parametrize("name", ["A", "B", "C"])
 def test_published_instances(name: str) -> None:
-    _, buffers = read_buffers(PUBLISHED / f"{name}.1048576.csv")
+    buffers = read_buffers(PUBLISHED / f"{name}.1048576.csv").buffers
     scaled = [b._replace(size=b.size // 1024) for b in buffers]
     search = Search(_part(scaled, 1024), 1)
     assert _decided(search) == "packed"

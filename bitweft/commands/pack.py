@@ -26,7 +26,10 @@ _PATIENCE_SECONDS = 2.0
 
 
 def pack_command(
-    file: Annotated[Path, typer.Argument(help="CSV with the columns id,lower,upper,size.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="CSV with the columns id,lower,upper,size and, if need be, alignment."),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="CSV to write, with offset.")],
     capacity: Annotated[
         str | None,
@@ -59,7 +62,8 @@ def pack_command(
     room = _room(capacity, minimise)
     if time_limit is not None and not math.isfinite(time_limit):
         raise InputError(f"--time-limit must be a number of seconds, not {time_limit}.")
-    ids, buffers = read_buffers(file)
+    ids, buffers, own = read_buffers(file)
+    alignments = [math.lcm(alignment, of_its_own) for of_its_own in own]
     for path in filter(None, (output, json_file)):
         require_writable(path)
     limits = Limits(seconds=time_limit, seed=seed)
@@ -70,18 +74,18 @@ def pack_command(
         answer: Packing | Least
         if minimise:
             answer = least_capacity(
-                buffers, alignment=alignment, limits=limits, on_progress=on_progress
+                buffers, alignment=alignments, limits=limits, on_progress=on_progress
             )
         else:
             assert room is not None
             answer = pack(
-                buffers, room, alignment=alignment, limits=limits, on_progress=on_progress
+                buffers, room, alignment=alignments, limits=limits, on_progress=on_progress
             )
     seconds = time.monotonic() - started
     status, sentence = _verdict(answer, len(buffers), room)
     fits = status in ("packed", "optimal", "feasible")
     if fits:
-        write_text(output, written_offsets(ids, buffers, answer.offsets))
+        write_text(output, written_offsets(ids, buffers, answer.offsets, own))
         sentence += f"; {output}"
     if json_file is not None:
         summary: dict[str, object] = {

@@ -50,7 +50,7 @@ class Least:
 def least_capacity(
     buffers: Sequence[Buffer],
     *,
-    alignment: int = 1,
+    alignment: int | Sequence[int] = 1,
     limits: Limits | None = None,
     on_progress: OnProgress | None = None,
 ) -> Least:
@@ -62,8 +62,8 @@ def least_capacity(
     Parameters
     ----------
     buffers : sequence of Buffer
-    alignment : int
-        Every offset is a multiple of it.
+    alignment : int or sequence of int
+        Every offset is a multiple of it, or each of its own; see `mapper.pack.mixed`.
     limits : Limits, optional
         Of all searches together.
     on_progress : callable, optional
@@ -73,6 +73,12 @@ def least_capacity(
     InputError
         As in `pack`.
     """
+    if not isinstance(alignment, int):
+        if len(set(alignment)) > 1 or len(alignment) != len(buffers):
+            from mapper.pack.mixed import least_mixed
+
+            return least_mixed(buffers, alignment, limits=limits)
+        alignment = alignment[0] if alignment else 1
     check_question(buffers, 1, alignment, {})
     load, at = peak_load(buffers, alignment)
     if not buffers:

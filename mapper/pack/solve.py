@@ -79,7 +79,7 @@ def pack(
     buffers: Sequence[Buffer],
     capacity: int,
     *,
-    alignment: int = 1,
+    alignment: int | Sequence[int] = 1,
     fixed: Mapping[int, int] | None = None,
     limits: Limits | None = None,
     on_progress: OnProgress | None = None,
@@ -94,8 +94,8 @@ def pack(
     buffers : sequence of Buffer
     capacity : int
         Bytes.
-    alignment : int
-        Every offset is a multiple of it.
+    alignment : int or sequence of int
+        Every offset is a multiple of it, or each of its own; see `mapper.pack.mixed`.
     fixed : mapping of int to int, optional
         Offsets that are given, by position in `buffers`.
     limits : Limits, optional
@@ -107,6 +107,12 @@ def pack(
     InputError
         A buffer does not live or has no size, or capacity, alignment or an offset are impossible.
     """
+    if not isinstance(alignment, int):
+        if len(set(alignment)) > 1 or len(alignment) != len(buffers):
+            from mapper.pack.mixed import pack_mixed
+
+            return pack_mixed(buffers, capacity, alignment, fixed=fixed, limits=limits)
+        alignment = alignment[0] if alignment else 1
     check_question(buffers, capacity, alignment, fixed or {})
     spending = Spending(limits or Limits(), on_progress)
     return decide(buffers, capacity, alignment, fixed or {}, spending, spending.work)
