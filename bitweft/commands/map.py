@@ -253,9 +253,10 @@ def _table(mapped: Mapped, plan: Plan) -> Table:
     for kind, part in plan.traffic.items():
         row(f"non-compulsory: {kind}", _bytes(part["non_compulsory"]))
     table.add_section()
+    row("baselines", "non-compulsory bytes (and the plan's)")
     for baseline, count in plan.baselines.items():
         row(
-            f"baseline {baseline}",
+            f"  {baseline}",
             f"{_bytes(count)} ({_reduction(plan.objective_bytes, count, baseline)})",
         )
     table.add_section()
