@@ -253,7 +253,7 @@ def _table(mapped: Mapped, plan: Plan) -> Table:
     for kind, part in plan.traffic.items():
         row(f"non-compulsory: {kind}", _bytes(part["non_compulsory"]))
     table.add_section()
-    row("baselines", "non-compulsory bytes (and the plan's)")
+    row("baselines", "bytes (how much less the plan moves)")
     for baseline, count in plan.baselines.items():
         row(
             f"  {baseline}",
