@@ -41,6 +41,7 @@ from mapper.check_reduction import judge_reduction
 from mapper.check_rule import Broken, BrokenRule, require
 from mapper.check_schema import PLAN, first_mismatch
 from mapper.check_stage import judge_stage
+from mapper.check_tiles import judge_columns, judge_tiles
 from mapper.check_weights import judge_weights
 
 __all__ = ["RULES", "Broken", "check_plan", "read_json"]
@@ -184,10 +185,11 @@ class _Judge(Accounts):
         for o in self.plan["operators"]:
             if not o["stage"]:
                 continue
-            if o["stage"]["axis"] == "reduction":
-                judge_reduction(o, self.tensors, self.plan["weight_memory_bytes"])
-            else:
-                judge_stage(o, self.tensors, self.plan["weight_memory_bytes"])
+            judges = {"reduction": judge_reduction, "tiles": judge_tiles}
+            if o["stage"]["axis"] != "tiles":
+                judge_columns(o)
+            judge = judges.get(o["stage"]["axis"], judge_stage)
+            judge(o, self.tensors, self.plan["weight_memory_bytes"])
 
     def operators(self) -> None:
         runs = Counter(self.order)
@@ -317,28 +319,33 @@ class _Judge(Accounts):
             )
 
     def transfers(self) -> None:
-        fields = ("step", "kind", "tensor", "bytes", "first", "last")
-        given = Counter(tuple(x[f] for f in fields) for x in self.plan["transfers"])
+        fields = ("step", "kind", "tensor", "bytes", "first", "last", "left", "right")
+        given = Counter(tuple(x.get(f, 0) for f in fields) for x in self.plan["transfers"])
         due = Counter(self._due())
         for missing, what in ((due - given, ""), (given - due, "not ")):
-            for step, kind, tensor, count, first, last in sorted(missing):
+            for step, kind, tensor, count, first, last, left, right in sorted(missing):
+                columns = f" by {left} to {right}" * bool(right)
                 raise BrokenRule(
                     "transfers",
-                    f"{kind} of {tensor!r} ({count} bytes, {first} to {last}) at step {step} "
+                    f"{kind} of {tensor!r} ({count} bytes, {first} to {last}{columns}) at step {step} "
                     f"must {what}be listed{': no interval or stage calls for it' * bool(what)}",
                 )
 
     def weights(self) -> None:
         judge_weights(self.plan, self.step)
 
-    def _due(self) -> list[tuple[int, str, str, int, int, int]]:
+    def _due(self) -> list[tuple[int, str, str, int, int, int, int, int]]:
         """The transfers that the intervals and stages imply."""
         due = []
 
-        def add(step: int, kind: str, name: str, first: int, last: int, axis: str = "rows") -> None:
+        def add(step: int, kind: str, name: str, x: dict[str, int], axis: str = "rows") -> None:
             t = self.tensors[name]
-            part = 1 if axis == "reduction" else t["bytes"] // t[axis]
-            due.append((step, kind, name, part * (last - first), first, last))
+            first, last, left, right = x["first"], x["last"], x.get("left", 0), x.get("right", 0)
+            if axis == "tiles":
+                count = t["bytes"] // (t["rows"] * t["columns"]) * (last - first) * (right - left)
+            else:
+                count = (1 if axis == "reduction" else t["bytes"] // t[axis]) * (last - first)
+            due.append((step, kind, name, count, first, last, left, right))
 
         streamed = set()
         for operator, stage in self.staged.items():
@@ -348,26 +355,26 @@ class _Judge(Accounts):
                     streamed.add(x["tensor"])
                     read = self.tensors[x["tensor"]]["network_input"]
                     kind = "load" if read else "fetch"
-                    add(step, kind, x["tensor"], x["first"], x["last"], stage["axis"])
+                    add(step, kind, x["tensor"], x, stage["axis"])
                 for x in patch["stores"]:
                     written = self.tensors[x["tensor"]]["network_output"]
                     kind = "store" if written else "spill"
-                    add(step, kind, x["tensor"], x["first"], x["last"], stage["axis"])
+                    add(step, kind, x["tensor"], x, stage["axis"])
         for name, t in self.tensors.items():
-            intervals, rows = t["intervals"], t["rows"]
+            intervals, rows = t["intervals"], {"first": 0, "last": t["rows"]}
             if not intervals:
                 continue
             if name in self.maker:
                 if t["network_output"]:
-                    add(intervals[0]["first_step"], "store", name, 0, rows)
+                    add(intervals[0]["first_step"], "store", name, rows)
                 elif name in streamed:
-                    add(intervals[0]["first_step"], "spill", name, 0, rows)
+                    add(intervals[0]["first_step"], "spill", name, rows)
                 elif len(intervals) > 1:
-                    add(intervals[0]["last_step"] - 1, "spill", name, 0, rows)
+                    add(intervals[0]["last_step"] - 1, "spill", name, rows)
             else:
-                add(intervals[0]["first_step"], "load", name, 0, rows)
+                add(intervals[0]["first_step"], "load", name, rows)
             for i in intervals[1:]:
-                add(i["first_step"], "fetch", name, 0, rows)
+                add(i["first_step"], "fetch", name, rows)
         return due
 
 

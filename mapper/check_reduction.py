@@ -124,8 +124,9 @@ def _judge_sweeps(stage: Content, member: Content, tensors: dict[str, Content], 
         end = b["offset"] + last - first
         need(end <= room, f"buffer of patch {n} must end within {room}, not {end}")
         if patch["loads"]:
+            (x,) = patch["loads"] if len(patch["loads"]) == 1 else ({},)
             need(
-                patch["loads"] == [{"tensor": source, "first": first, "last": last}],
+                (x.get("tensor"), x.get("first"), x.get("last")) == (source, first, last),
                 f"load of patch {n} must fill its buffer",
             )
             there = {

@@ -117,7 +117,6 @@ def _short(value: Any) -> str:
 _bytes = _integer(0)
 _positive = _integer(1)
 
-_SLICES = _list(_record(tensor=_string, first=_bytes, last=_positive))
 
 _REDUCTION = _record(
     blocks=_positive,
@@ -129,8 +128,26 @@ _REDUCTION = _record(
 )
 
 
-def _stage(*axes: str, **more: Form) -> Form:
-    """The form of a stage along one of some axes whose members have `more` fields."""
+_WINDOW: dict[str, Form] = {
+    "kernel": _positive,
+    "stride": _positive,
+    "dilation": _positive,
+    "padding": _bytes,
+}
+_FINE_WINDOW = {**_WINDOW, "padding": _integer(-_LARGEST), "up": _positive}
+
+# What a slice, buffer, part or transfer has beside its rows in a plan with tiles.
+_COLUMNS: dict[str, Form] = {"left": _bytes, "right": _bytes}
+
+
+def _windows(form: dict[str, Form]) -> Form:
+    return _list(_or_null(_record(**form)))
+
+
+def _stage(*axes: str, columns: dict[str, Form], **more: Form) -> Form:
+    """The form of a stage along one of some axes whose members have `more` fields, and whose slices
+    have `columns`."""
+    slices = _list(_record(tensor=_string, first=_bytes, last=_positive, **columns))
     return _record(
         axis=_one_of(*axes),
         members=_list(
@@ -139,13 +156,6 @@ def _stage(*axes: str, **more: Form) -> Form:
                 kind=_string,
                 inputs=_list(_string),
                 outputs=_list(_string),
-                windows=_list(
-                    _or_null(
-                        _record(
-                            kernel=_positive, stride=_positive, dilation=_positive, padding=_bytes
-                        )
-                    )
-                ),
                 macs=_bytes,
                 weight_bytes=_bytes,
                 loaded_weight_bytes=_bytes,
@@ -155,10 +165,12 @@ def _stage(*axes: str, **more: Form) -> Form:
         workspace=_string,
         patches=_list(
             _record(
-                buffers=_list(_record(tensor=_string, offset=_bytes, first=_bytes, last=_positive)),
-                loads=_SLICES,
-                parts=_list(_record(operator=_string, first=_bytes, last=_positive)),
-                stores=_SLICES,
+                buffers=_list(
+                    _record(tensor=_string, offset=_bytes, first=_bytes, last=_positive, **columns)
+                ),
+                loads=slices,
+                parts=_list(_record(operator=_string, first=_bytes, last=_positive, **columns)),
+                stores=slices,
             )
         ),
         recomputed_macs=_bytes,
@@ -166,11 +178,11 @@ def _stage(*axes: str, **more: Form) -> Form:
     )
 
 
-def _plan(stage: Form) -> Form:
-    """The form of a plan with stages of a form."""
+def _plan(stage: Form, transfer: dict[str, Form], tensor: dict[str, Form]) -> Form:
+    """The form of a plan with stages of a form, whose transfers and tensors have more fields."""
     return _record(
         format=_one_of("bitweft-plan"),
-        version=_one_of(3, 4),
+        version=_one_of(3, 4, 5),
         model=_record(file=_string, sha256=_sha256),
         activation_bits=_positive,
         weight_bits=_positive,
@@ -221,6 +233,7 @@ def _plan(stage: Form) -> Form:
                 bytes=_positive,
                 rows=_positive,
                 channels=_positive,
+                **tensor,
                 network_input=_flag,
                 network_output=_flag,
                 intervals=_list(_record(first_step=_bytes, last_step=_bytes, address=_bytes)),
@@ -234,6 +247,7 @@ def _plan(stage: Form) -> Form:
                 bytes=_positive,
                 first=_bytes,
                 last=_positive,
+                **transfer,
             )
         ),
         shared_weights=_list(
@@ -242,14 +256,40 @@ def _plan(stage: Form) -> Form:
     )
 
 
-_WITHOUT_REDUCTIONS = _plan(_stage("rows", "channels"))
-_WITH_REDUCTIONS = _plan(_stage("rows", "channels", "reduction", reduction=_or_null(_REDUCTION)))
+_PLAIN = _plan(_stage("rows", "channels", columns={}, windows=_windows(_WINDOW)), {}, {})
+_WITH_REDUCTIONS = _plan(
+    _stage(
+        "rows",
+        "channels",
+        "reduction",
+        columns={},
+        windows=_windows(_WINDOW),
+        reduction=_or_null(_REDUCTION),
+    ),
+    {},
+    {},
+)
+_WITH_TILES = _plan(
+    _stage(
+        "rows",
+        "channels",
+        "reduction",
+        "tiles",
+        columns=_COLUMNS,
+        windows=_windows(_FINE_WINDOW),
+        column_windows=_windows(_FINE_WINDOW),
+        reduction=_or_null(_REDUCTION),
+    ),
+    _COLUMNS,
+    {"columns": _positive},
+)
 
 
 def _by_version(value: Any, path: str) -> str:
-    """Version 4 is version 3 with reductions in parts."""
-    newer = isinstance(value, dict) and value.get("version") == 4
-    return (_WITH_REDUCTIONS if newer else _WITHOUT_REDUCTIONS)(value, path)
+    """Version 4 is version 3 with reductions in parts; 5 has tiles and fractional strides, too."""
+    version = value.get("version") if isinstance(value, dict) else None
+    form = {4: _WITH_REDUCTIONS, 5: _WITH_TILES}.get(version if type(version) is int else 3, _PLAIN)
+    return form(value, path)
 
 
 PLAN: Form = _by_version

@@ -268,6 +268,6 @@ def _needed(window: Content | None, part: Content, height: int) -> Rows:
     if window is None:
         return 0, height
     reach = (window["kernel"] - 1) * window["dilation"]
-    first = part["first"] * window["stride"] - window["padding"]
-    last = (part["last"] - 1) * window["stride"] - window["padding"] + reach + 1
-    return max(first, 0), min(last, height)
+    first = (part["first"] * window["stride"] - window["padding"]) // window.get("up", 1)
+    last = ((part["last"] - 1) * window["stride"] - window["padding"]) // window.get("up", 1)
+    return max(first, 0), min(last + reach + 1, height)

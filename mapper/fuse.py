@@ -77,5 +77,6 @@ def _joined(head: Operator, reworked: str, follower: Operator) -> Operator:
         # What reworks each row by itself leaves the head's rows as they are; so with channels.
         windows=head.windows if follower.windows == (Window(),) else (),
         channel_windows=head.channel_windows if follower.channel_windows == (Window(),) else (),
+        column_windows=head.column_windows if follower.column_windows == (Window(),) else (),
         undivided_weight_bytes=head.undivided_weight_bytes + follower.undivided_weight_bytes,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from mapper.stage import Axis, Reduction, Stage, Window
+from mapper.stage import Direction, Reduction, Stage, Window
 
 __all__ = ["Convolution", "Graph", "Operator", "SharedWeights", "Tensor"]
 
@@ -30,9 +30,9 @@ class Tensor:
         What it occupies in the scratchpad and moves over the bus.
     network_input, network_output : bool
         It starts off chip; it must end off chip.
-    rows, channels : int
-        Equal parts that it can be cut into: rows of an image, channel words of its layout; `bytes`
-        is a multiple of each.
+    rows, channels, columns : int
+        Equal parts that it can be cut into: rows of an image, channel words of its layout, columns
+        of a row; `bytes` is a multiple of each, and of rows times columns.
     pixels : int
         Runs of bytes that a part of its channels consists of.
     streamed : bool
@@ -47,13 +47,14 @@ class Tensor:
     network_output: bool = False
     rows: int = 1
     channels: int = 1
+    columns: int = 1
     pixels: int = 1
     streamed: bool = False
 
     def __post_init__(self) -> None:
         if self.bytes <= 0:
             raise ValueError(f"Bytes of tensor {self.name!r} must be positive, not {self.bytes!r}")
-        for parts in (self.rows, self.channels):
+        for parts in (self.rows, self.channels, self.rows * self.columns):
             if parts < 1 or self.bytes % parts:
                 raise ValueError(f"Parts of tensor {self.name!r} must divide its bytes: {parts}")
 
@@ -62,11 +63,17 @@ class Tensor:
         """How many numbers it holds, padding of the layout left out."""
         return math.prod(self.shape)
 
-    def parts(self, axis: Axis) -> int:
-        """Parts that it can be cut into along an axis."""
-        return {"rows": self.rows, "channels": self.channels, "reduction": self.bytes}[axis]
+    def parts(self, axis: Direction) -> int:
+        """Parts that it can be cut into along an axis: into tiles, of a pixel each."""
+        return {
+            "rows": self.rows,
+            "channels": self.channels,
+            "reduction": self.bytes,
+            "tiles": self.rows * self.columns,
+            "columns": self.columns,
+        }[axis]
 
-    def part_bytes(self, axis: Axis) -> int:
+    def part_bytes(self, axis: Direction) -> int:
         """Bytes of one of them."""
         return self.bytes // self.parts(axis)
 
@@ -126,9 +133,10 @@ class Operator:
         Multiply-accumulates; 0 for operators that do not multiply matrices.
     convolution : Convolution or None
         Geometry, where the leading node is a convolution.
-    windows, channel_windows : tuple of Window or None
-        Which rows of each input a row of the output needs, and which channel words a word needs;
-        None for all of them. Without any, the operator cannot be split along that axis.
+    windows, channel_windows, column_windows : tuple of Window or None
+        Which rows of each input a row of the output needs, which channel words a word needs, and
+        which columns a column; None for all of them. Without any, the operator cannot be split
+        along that axis.
     undivided_weight_bytes : int
         What it reads when every channel word reads its own weights, equal ones again.
     block_bytes : int
@@ -153,6 +161,7 @@ class Operator:
     convolution: Convolution | None = None
     windows: tuple[Window | None, ...] = ()
     channel_windows: tuple[Window | None, ...] = ()
+    column_windows: tuple[Window | None, ...] = ()
     undivided_weight_bytes: int = 0
     block_bytes: int = 0
     reduction: Reduction | None = None

@@ -38,9 +38,8 @@ def compute_instruction(
     """
     top, bottom, left, right = region
     name = operator.inputs[piece.operand]
-    shape, output = network.tensor(name).shape, network.tensor(operator.output).shape
-    base, pixel = places[name]
-    row = shape[2] * pixel
+    shape = network.tensor(name).shape
+    base, pixel, row = places[name]
     (sy, sx), (dy, dx) = piece.geometry.stride, piece.geometry.dilation
     pad_top = piece.geometry.padding[0] - top * sy - piece.first_tap[0]
     pad_left = piece.geometry.padding[1] - left * sx - piece.first_tap[1]
@@ -50,10 +49,9 @@ def compute_instruction(
     tap_y = dy * row - (piece.kernel[1] - 1) * dx * pixel
     if len(operator.inputs) == 2 and piece.kernel == (1, 2) and piece.path == Path.SCALARS:
         # An addition: the second tap lies in the other tensor, at the same place.
-        tap_x = places[operator.inputs[1]].base - base
+        tap_x = places[operator.inputs[1]].at(top, left) - places[name].at(top, left)
         dx = 0
-    destination, out_pixel = places[operator.output]
-    destination += piece.out_word
+    target = places[operator.output]
     return Compute(
         path=piece.path,
         source=source % (1 << 24),
@@ -78,8 +76,8 @@ def compute_instruction(
         weights=weights,
         scalar_0=piece.scalars[0],
         scalar_1=piece.scalars[1],
-        destination=destination + (top * output[2] + left) * out_pixel,
-        destination_step=out_pixel,
+        destination=target.at(top, left) + piece.out_word,
+        destination_step=target.pixel,
         mask=piece.mask,
         zero_point=piece.post.zero_point,
         low=piece.post.low,

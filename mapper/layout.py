@@ -43,6 +43,12 @@ def slice_runs(
     pixel = words_per_pixel(channels, word_bytes)
     if axis == "rows":
         yield x.first * width * pixel, (x.last - x.first) * width * pixel
+    elif axis == "tiles":
+        if (x.left, x.right) == (0, width):
+            yield x.first * width * pixel, (x.last - x.first) * width * pixel
+            return
+        for y in range(x.first, x.last):
+            yield (y * width + x.left) * pixel, (x.right - x.left) * pixel
     elif axis == "reduction":
         yield x.first // word_bytes, (x.last - x.first) // word_bytes
     elif (x.first, x.last) == (0, pixel):

@@ -22,9 +22,9 @@ from mapper.plan import Plan, Transfer
 from mapper.plan import PlannedOperator as Planned
 from mapper.program_memory import ProgramMemory
 from mapper.reduction import parts_of, rows_of
-from mapper.stage import Axis, Buffer, Reduction, Slice, Stage
+from mapper.stage import Axis, Buffer, Part, Reduction, Slice, Stage
 from mapper.weight_memory import WeightMemory
-from sim.quantised import Network, Operator
+from sim.quantised import Add, Network, Operator
 
 __all__ = ["lower"]
 
@@ -95,8 +95,8 @@ class _Builder:
         self.places = {name: held_places[name] for name in resident}
         if planned.stage is None:
             operator = self.operators[planned.name]
-            height = self.network.tensor(operator.output).shape[1]
-            self._part(operator, self._blocks(operator), "rows", 0, height, Weights.KEPT)
+            part = Part(operator.name, 0, self.network.tensor(operator.output).shape[1])
+            self._part(operator, self._blocks(operator), "rows", part, Weights.KEPT)
         elif planned.stage.axis == "reduction":
             self._streamed(planned.stage)
         else:
@@ -144,20 +144,28 @@ class _Builder:
                 if stage.reread_weight_bytes:
                     self.weights.forget()
                     weights = divided[operator.name]
-                pieces, rows = blocks[operator.name], (part.first, part.last)
+                pieces = blocks[operator.name]
                 if (reduction := reductions[operator.name]) is not None:
-                    self._reduced(operator, pieces, reduction, stage.axis, *rows)
+                    self._reduced(operator, pieces, reduction, stage.axis, part)
                 else:
-                    self._part(operator, pieces, stage.axis, *rows, weights)
+                    self._part(operator, pieces, stage.axis, part, weights)
                 if operator.output in stores:
                     self._move(Store, stage.axis, stores.pop(operator.output), operator.name)
 
     def _buffer(self, axis: Axis, space: int, b: Buffer) -> Place:
-        local = space + b.offset // self.word_bytes
-        if axis == "rows":
-            pixel = self._pixel_words(b.tensor)
-            return Place(local - b.first * self._width(b.tensor) * pixel, pixel)
-        return Place(local - b.first, b.last - b.first)
+        local, width = space + b.offset // self.word_bytes, self._width(b.tensor)
+        if axis == "channels":
+            pixel = b.last - b.first
+            return Place(local - b.first, pixel, width * pixel)
+        pixel = self._pixel_words(b.tensor)
+        row = (b.right - b.left if axis == "tiles" else width) * pixel
+        return Place(local - b.first * row - b.left * pixel, pixel, row)
+
+    def _region(self, operator: Operator, axis: Axis, part: Part) -> Region:
+        """Rows and columns of the output that a part has."""
+        _, height, width, _ = self.network.tensor(operator.output).shape
+        top, bottom = (0, height) if axis == "channels" else (part.first, part.last)
+        return top, bottom, *((part.left, part.right) if axis == "tiles" else (0, width))
 
     def _blocks(self, operator: Operator) -> list[Piece]:
         return pieces_of(self.network, operator, self.word_bytes)
@@ -167,15 +175,13 @@ class _Builder:
         operator: Operator,
         pieces: list[Piece],
         axis: Axis,
-        first: int,
-        last: int,
+        part: Part,
         weights: Weights,
     ) -> None:
-        """Some rows, or some channel words, of an operator's output."""
-        height = self.network.tensor(operator.output).shape[1]
-        rows = (first, last) if axis == "rows" else (0, height)
+        """Some rows, some channel words, or a tile of an operator's output."""
+        wanted_region = self._region(operator, axis, part)
         for piece in pieces:
-            wanted = axis == "rows" or first <= piece.out_word < last
+            wanted = axis != "channels" or part.first <= piece.out_word < part.last
             if not wanted and weights is not Weights.WHOLE:
                 continue
             if weights is Weights.DIVIDED:
@@ -183,9 +189,9 @@ class _Builder:
             # Pieces with equal blocks follow one another.
             start = self.weights.find(operator.name, piece.block)
             if wanted:
-                for region in self._regions(operator, piece, rows):
+                for region in self._regions(operator, piece, wanted_region):
                     self._compute(operator, piece, region, start)
-        self._made(operator, first, last, axis)
+        self._made(part, axis)
 
     def _reduced(
         self,
@@ -193,35 +199,36 @@ class _Builder:
         pieces: list[Piece],
         reduction: Reduction,
         axis: Axis,
-        first: int,
-        last: int,
+        part: Part,
     ) -> None:
         """The same of an operator whose reduction is in parts: every tile sweeps over them, and the
         next one sweeps back, so that the two parts that came last are still there."""
-        height, width = self.network.tensor(operator.output).shape[1:3]
-        top, bottom = (first, last) if axis == "rows" else (0, height)
+        top, bottom, left, right = self._region(operator, axis, part)
+        width = self._width(operator.output)
         rows, columns = reduction.tile_rows, -(-width // reduction.row_tiles)
+        if axis == "tiles":
+            rows, columns = 1, reduction.pixels(width)
         tiles = [
-            (y, min(y + rows, bottom), x, min(x + columns, width))
+            (y, min(y + rows, bottom), x, min(x + columns, right))
             for y in range(top, bottom, rows)
-            for x in range(0, width, columns)
+            for x in range(left, right, columns)
         ]
         for piece in pieces:
-            if axis == "channels" and not first <= piece.out_word < last:
+            if axis == "channels" and not part.first <= piece.out_word < part.last:
                 continue
             parts = parts_of(operator, piece, self.spec)
             slots = self.weights.slots(max(reduction.parts))
             there: list[Piece | None] = [None, None]
             order = list(enumerate(parts))
             for tile in tiles:
-                for count, (n, part) in enumerate(order, 1):
-                    if there[n % 2] is not part:
-                        self.memory.load_block(operator.name, part.block, slots[n % 2])
-                        there[n % 2] = part
+                for count, (n, own) in enumerate(order, 1):
+                    if there[n % 2] is not own:
+                        self.memory.load_block(operator.name, own.block, slots[n % 2])
+                        there[n % 2] = own
                     keep = count < len(parts)
-                    self._compute(operator, part, tile, slots[n % 2], keep=keep)
+                    self._compute(operator, own, tile, slots[n % 2], keep=keep)
                 order.reverse()
-        self._made(operator, first, last, axis)
+        self._made(part, axis)
 
     def _streamed(self, stage: Stage) -> None:
         """A stage along the reduction: for every piece the patches of a sweep, whose slices of the
@@ -243,7 +250,7 @@ class _Builder:
             block, at = divmod(count, sweep)
             (b,) = patch.buffers
             local = space + (b.offset - b.first) // self.word_bytes
-            self.places = {**resident, source: Place(local, pixel)}
+            self.places = {**resident, source: Place(local, pixel, self._width(source) * pixel)}
             for x in patch.loads:
                 self._move(Load, stage.axis, x, operator.name)
             if reduction.shared:
@@ -261,11 +268,12 @@ class _Builder:
                 keep = count_down > 0 or at < sweep - 1
                 self._compute(operator, part, part.region, slots[n % 2], keep=keep)
         self.places = resident
-        self._made(operator, 0, self.network.tensor(operator.output).shape[1], "rows")
+        height = self.network.tensor(operator.output).shape[1]
+        self._made(Part(operator.name, 0, height), "rows")
 
-    def _made(self, operator: Operator, first: int, last: int, axis: Axis) -> None:
-        place = self.places[operator.output]
-        self.results.append(Computed(self.computes, operator.name, first, last, axis, place))
+    def _made(self, part: Part, axis: Axis) -> None:
+        place = self.places[self.operators[part.operator].output]
+        self.results.append(Computed(self.computes, part, axis, place))
 
     def _pixel_words(self, tensor: str) -> int:
         return words_per_pixel(self.network.tensor(tensor).shape[3], self.word_bytes)
@@ -280,29 +288,35 @@ class _Builder:
                 address, rest = divmod(interval.address, self.word_bytes)
                 if rest:
                     raise ValueError(f"address of {tensor!r} must be a whole number of words")
-                known = tensor in self.shapes
-                return Place(address, self._pixel_words(tensor) if known else 0)
+                if tensor not in self.shapes:
+                    return Place(address, 0, 0)
+                pixel = self._pixel_words(tensor)
+                return Place(address, pixel, self._width(tensor) * pixel)
         raise ValueError(f"tensor {tensor!r} must be resident in step {step}")
 
     def _move(self, kind: type[Load] | type[Store], axis: Axis, x: Slice, operator: str) -> None:
         place = self.places[x.tensor]
         for offset, words in slice_runs(self.shapes[x.tensor], axis, x, self.word_bytes):
             pixel, word = divmod(offset, self._pixel_words(x.tensor))
-            local = place.base + pixel * place.pixel + word
+            local = place.at(*divmod(pixel, self._width(x.tensor))) + word
             at = offset * self.word_bytes
             self.memory.move(kind, operator, x.tensor, at, local, words)
 
-    def _regions(
-        self, operator: Operator, piece: Piece, wanted: tuple[int, int]
-    ) -> Iterator[Region]:
-        """What of a piece's region lies in the wanted rows: at once where they are whole."""
-        top, bottom, left, right = piece.region
-        top, bottom = max(top, wanted[0]), min(bottom, wanted[1])
-        if (left, right) != (0, self._width(operator.output)):
-            for row in range(top, bottom):
-                yield row, row + 1, left, right
-        elif top < bottom:
+    def _regions(self, operator: Operator, piece: Piece, wanted: Region) -> Iterator[Region]:
+        """What of a piece's region is wanted: at once where its rows follow one another, and those
+        of both inputs of an addition are equally far apart."""
+        top, bottom = max(piece.region[0], wanted[0]), min(piece.region[1], wanted[1])
+        left, right = max(piece.region[2], wanted[2]), min(piece.region[3], wanted[3])
+        if left >= right or top >= bottom:
+            return
+        output = self.places[operator.output]
+        read = operator.inputs if isinstance(operator, Add) else ()
+        pitches = {self.places[name].row for name in read or operator.inputs[:1]}
+        if output.row == (right - left) * output.pixel and len(pitches) == 1:
             yield top, bottom, left, right
+            return
+        for row in range(top, bottom):
+            yield row, row + 1, left, right
 
     def _compute(
         self, operator: Operator, piece: Piece, region: Region, weights: int, *, keep: bool = False

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.isa import INSTRUCTION_BYTES, Instruction
-from mapper.stage import Axis
+from mapper.stage import Axis, Part
 
 __all__ = ["Computed", "Lowered", "Place", "Purpose"]
 
@@ -18,22 +18,30 @@ __all__ = ["Computed", "Lowered", "Place", "Purpose"]
 class Place(NamedTuple):
     """Where a tensor, or what there is of it, lies in the scratchpad, in words.
 
-    Word `w` of pixel `p` is at ``base + p * pixel + w``; of a slice, only those that it has.
+    Word `w` of the pixel in row `y` and column `x` is at ``base + y * row + x * pixel + w``; of a
+    slice, only those that it has.
     """
 
     base: int
     pixel: int
+    row: int
+
+    def at(self, y: int, x: int) -> int:
+        """Of the first word of a pixel."""
+        return self.base + y * self.row + x * self.pixel
 
 
 class Computed(NamedTuple):
-    """Rows or channel words of a result that are in the scratchpad once `computes` are finished."""
+    """A part of a result that is in the scratchpad once `computes` are finished."""
 
     computes: int
-    operator: str
-    first: int
-    last: int
+    part: Part
     axis: Axis
     place: Place
+
+    @property
+    def operator(self) -> str:
+        return self.part.operator
 
 
 class Purpose(NamedTuple):

@@ -45,6 +45,8 @@ def make_plan(
     reread = reread_weights(graph.operators, graph.shared)
     objective = moved["fetch"] + moved["spill"] + moved["load"] - inputs + reread
     streamed = objective - cost_of(problem, schedule)
+    stages = [o.stage for o in graph.operators if o.stage and o.stage.axis == "tiles"]
+    tiled = {t for s in stages for m in s.members for t in (*m.inputs, *m.outputs)}
     placed = {
         t.name: tuple(
             Residency(i.first, i.last, address)
@@ -85,6 +87,7 @@ def make_plan(
                 bytes=t.bytes,
                 rows=t.rows,
                 channels=t.channels,
+                columns=t.columns if t.name in tiled else 1,
                 network_input=t.network_input,
                 network_output=t.network_output and not t.streamed,
                 intervals=placed.get(t.name, ()),
@@ -117,13 +120,15 @@ def _transfers(graph: Graph, moves: Sequence[Move], order: Sequence[int]) -> tup
             continue
         for patch in stage.patches:
             for slices, is_load in ((patch.loads, True), (patch.stores, False)):
-                for name, first, last in slices:
-                    t = known[name]
+                for x in slices:
+                    t = known[x.tensor]
                     if is_load:
                         kind = "load" if t.network_input else "fetch"
                     else:
                         kind = "store" if t.network_output else "spill"
-                    count = (last - first) * t.part_bytes(stage.axis)
-                    result.append(Transfer(step, kind, name, count, first, last))
+                    count = x.parts * t.part_bytes(stage.axis)
+                    result.append(
+                        Transfer(step, kind, t.name, count, x.first, x.last, x.left, x.right)
+                    )
         result += behind.get(step, [])
     return tuple(result)

@@ -44,6 +44,7 @@ def network_graph(network: Network, spec: Spec) -> Graph:
             network_output=t.name in network.outputs,
             rows=t.shape[1],
             channels=words_per_pixel(t.shape[3], word_bytes),
+            columns=t.shape[2],
             pixels=t.shape[1] * t.shape[2],
         )
         for t in network.tensors
@@ -67,8 +68,9 @@ def network_graph(network: Network, spec: Spec) -> Graph:
                 outputs=(o.output,),
                 weight_bytes=sum(len(block) for block in blocks),
                 macs=_macs(network, o),
-                windows=_windows(o),
+                windows=_windows(o, 0),
                 channel_windows=_channel_windows(network, o),
+                column_windows=_windows(o, 1),
                 undivided_weight_bytes=sum(len(piece.block) for piece in pieces),
                 block_bytes=max(map(len, blocks), default=0),
                 reduction=reduction,
@@ -83,19 +85,19 @@ def _distinct(pieces: list[Piece]) -> list[bytes]:
     return list(dict.fromkeys(piece.block for piece in pieces))
 
 
-def _windows(operator: Operator) -> tuple[Window | None, ...]:
-    """Which rows of each distinct input a row of the output needs."""
+def _windows(operator: Operator, axis: int) -> tuple[Window | None, ...]:
+    """Which rows, or columns if `axis` is 1, of each distinct input one of the output needs."""
     match operator:
         case Conv():
-            kernel = operator.weight.shape[1]
+            kernel = operator.weight.shape[1 + axis]
         case MaxPool() | AveragePool():
-            kernel = operator.kernel[0]
+            kernel = operator.kernel[axis]
         case Add() | Concat() | Shuffle():
             return tuple(Window() for _ in dict.fromkeys(operator.inputs))
         case _:
             return (None,)
-    geometry = operator.geometry
-    return (Window(kernel, geometry.stride[0], geometry.dilation[0], geometry.padding[0]),)
+    g = operator.geometry
+    return (Window(kernel, g.stride[axis], g.dilation[axis], g.padding[axis]),)
 
 
 def _channel_windows(network: Network, operator: Operator) -> tuple[Window | None, ...]:

@@ -83,13 +83,13 @@ def observe(
         for made in wanted.pop(computes):
             shape = network.tensor(known[made.operator]).shape
             pixel_words = words_per_pixel(shape[3], spec.word_bytes)
-            x = Slice(known[made.operator], made.first, made.last)
+            x = Slice(known[made.operator], *made.part[1:])
             for offset, words in slice_runs(shape, made.axis, x, spec.word_bytes):
                 pixel, word = divmod(offset, pixel_words)
                 program.append(
                     Store(
                         memory=results[made.operator] + offset * spec.word_bytes,
-                        local=made.place.base + pixel * made.place.pixel + word,
+                        local=made.place.at(*divmod(pixel, shape[2])) + word,
                         words=words,
                     )
                 )

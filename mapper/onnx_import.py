@@ -19,7 +19,14 @@ from mapper.graph import Convolution, Graph, Operator, Tensor
 from mapper.onnx_file import ModelFile, read_model
 from mapper.shapes import infer_outputs, input_shape, label, set_shape, sorted_nodes, static_shape
 from mapper.stage import Window
-from mapper.windows import channel_windows_of, channels_of, rows_of, windows_of
+from mapper.windows import (
+    channel_windows_of,
+    channels_of,
+    column_windows_of,
+    columns_of,
+    rows_of,
+    windows_of,
+)
 from mapper.work import convolution_of, macs_of, weight_elements
 
 __all__ = ["Layout", "graph_of", "import_onnx"]
@@ -244,6 +251,9 @@ class _Walk:
                     channel_windows=self._windows(
                         channel_windows_of, self._channels, node, convolution
                     ),
+                    column_windows=self._windows(
+                        column_windows_of, self._columns, node, convolution
+                    ),
                     undivided_weight_bytes=weight_bytes,
                 ),
                 follower=(
@@ -308,6 +318,12 @@ class _Walk:
         channels = channels_of(shape, self.layout.channel_multiple)
         return channels if self.layout.tensor_bytes(shape) % channels == 0 else 1
 
+    def _columns(self, tensor: str) -> int:
+        """The same for the columns of rows."""
+        shape = self.shapes[tensor]
+        pixels = self._rows(tensor) * columns_of(shape)
+        return columns_of(shape) if self.layout.tensor_bytes(shape) % pixels == 0 else 1
+
     @cached_property
     def _needed(self) -> set[str]:
         """Tensors that some node or the network's user reads."""
@@ -355,6 +371,7 @@ class _Walk:
                     network_output=n in results,
                     rows=self._rows(n),
                     channels=self._channels(n),
+                    columns=self._columns(n),
                     pixels=math.prod(self.shapes[n][2:]),
                 )
                 for n in used

@@ -16,13 +16,14 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from mapper.graph import Operator, SharedWeights
-from mapper.plan_stage import stage_json, stage_of
+from mapper.plan_stage import extent_json, stage_json, stage_of
 from mapper.stage import Stage
 
 __all__ = [
     "FORMAT",
     "VERSION",
     "VERSION_WITH_REDUCTIONS",
+    "VERSION_WITH_TILES",
     "Compulsory",
     "Plan",
     "PlannedOperator",
@@ -38,6 +39,8 @@ FORMAT = "bitweft-plan"
 VERSION = 3
 VERSION_WITH_REDUCTIONS = 4
 """Of plans in which the reduction of some operator is in parts; others have the form of `VERSION`."""
+VERSION_WITH_TILES = 5
+"""Of plans with a stage in tiles, or a window of fractional stride: slices have columns."""
 
 
 class Source(NamedTuple):
@@ -62,8 +65,8 @@ class Residency(NamedTuple):
 class Transfer(NamedTuple):
     """An activation tensor, or a slice of it, over the bus: load, fetch, store or spill.
 
-    A slice has the parts ``first, ..., last - 1`` along the axis of the stage that moves it; a whole
-    tensor all of its rows.
+    A slice has the parts ``first, ..., last - 1`` along the axis of the stage that moves it, a tile
+    of their columns ``left, ..., right - 1``; a whole tensor all of its rows.
     """
 
     step: int
@@ -72,6 +75,8 @@ class Transfer(NamedTuple):
     bytes: int
     first: int
     last: int
+    left: int = 0
+    right: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,7 @@ class PlannedTensor:
     network_input: bool
     network_output: bool
     intervals: tuple[Residency, ...]
+    columns: int = 1
 
 
 class Compulsory(NamedTuple):
@@ -144,6 +150,16 @@ class Plan:
         return any(m.reduction for o in self.operators if o.stage for m in o.stage.members)
 
     @property
+    def version(self) -> int:
+        """The oldest that has what the plan has."""
+        stages = [o.stage for o in self.operators if o.stage]
+        members = [m for stage in stages for m in stage.members]
+        fractional = any(w is not None and w.up > 1 for m in members for w in m.windows)
+        if fractional or any(stage.axis == "tiles" for stage in stages):
+            return VERSION_WITH_TILES
+        return VERSION_WITH_REDUCTIONS if self.has_reductions else VERSION
+
+    @property
     def recomputed_macs(self) -> int:
         """Multiply-accumulates of rows that more than one patch computes."""
         return sum(o.stage.recomputed_macs for o in self.operators if o.stage)
@@ -173,7 +189,7 @@ class Plan:
         """The part of ``plan.json`` that fits on a page."""
         return {
             "format": FORMAT,
-            "version": VERSION_WITH_REDUCTIONS if self.has_reductions else VERSION,
+            "version": self.version,
             "model": {"file": self.source.file, "sha256": self.source.sha256},
             "activation_bits": self.source.activation_bits,
             "weight_bits": self.source.weight_bits,
@@ -196,12 +212,12 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``plan.json``."""
+        version = self.version
+        tiles = version >= VERSION_WITH_TILES
         return {
             **self.head(),
             "order": list(self.order),
-            "operators": [
-                _operator_json(o, reductions=self.has_reductions) for o in self.operators
-            ],
+            "operators": [_operator_json(o, version) for o in self.operators],
             "tensors": [
                 {
                     "name": t.name,
@@ -209,13 +225,14 @@ class Plan:
                     "bytes": t.bytes,
                     "rows": t.rows,
                     "channels": t.channels,
+                    **({"columns": t.columns} if tiles else {}),
                     "network_input": t.network_input,
                     "network_output": t.network_output,
                     "intervals": [i._asdict() for i in t.intervals],
                 }
                 for t in self.tensors
             ],
-            "transfers": [t._asdict() for t in self.transfers],
+            "transfers": [extent_json(t, tiles=tiles) for t in self.transfers],
             "shared_weights": [
                 {**s._asdict(), "operators": list(s.operators)} for s in self.shared_weights
             ],
@@ -270,6 +287,7 @@ class Plan:
                     t["network_input"],
                     t["network_output"],
                     tuple(Residency(**i) for i in t["intervals"]),
+                    t.get("columns", 1),
                 )
                 for t in content["tensors"]
             ),
@@ -291,10 +309,13 @@ def reread_weights(
     return patches + sum(s.bytes * (len(s.operators) - 1) for s in shared if s.address is None)
 
 
-def _operator_json(operator: PlannedOperator, *, reductions: bool) -> dict[str, Any]:
+def _operator_json(operator: PlannedOperator, version: int) -> dict[str, Any]:
     stage = operator.stage
     content = {name: value for name, value in vars(operator).items() if name != "stage"}
-    return {**content, "stage": None if stage is None else stage_json(stage, reductions=reductions)}
+    if stage is None:
+        return {**content, "stage": None}
+    reductions, tiles = version >= VERSION_WITH_REDUCTIONS, version >= VERSION_WITH_TILES
+    return {**content, "stage": stage_json(stage, reductions=reductions, tiles=tiles)}
 
 
 def plan_schema() -> dict[str, Any]:

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from mapper.stage import Buffer, Member, Part, Patch, Reduction, Slice, Stage, Window
 
-__all__ = ["stage_json", "stage_of"]
+__all__ = ["extent_json", "stage_json", "stage_of"]
 
 
-def stage_json(stage: Stage, *, reductions: bool) -> dict[str, Any]:
-    """Of a plan in which some member has a reduction in parts, or none."""
+class _Extent(Protocol):
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+def extent_json(extent: _Extent, *, tiles: bool) -> dict[str, Any]:
+    """A slice, buffer, part or transfer; its columns in a plan with tiles only."""
+    return {
+        name: value
+        for name, value in extent._asdict().items()
+        if tiles or name not in ("left", "right")
+    }
+
+
+def stage_json(stage: Stage, *, reductions: bool, tiles: bool) -> dict[str, Any]:
+    """Of a plan in which some member has a reduction in parts, or none; with tiles, or without."""
+
+    def extents(found: Iterable[_Extent]) -> list[dict[str, Any]]:
+        return [extent_json(x, tiles=tiles) for x in found]
+
     return {
         "axis": stage.axis,
-        "members": [_member_json(m, reductions=reductions) for m in stage.members],
+        "members": [_member_json(m, reductions=reductions, tiles=tiles) for m in stage.members],
         "workspace": stage.workspace,
         "patches": [
             {
-                "buffers": [b._asdict() for b in patch.buffers],
-                "loads": [x._asdict() for x in patch.loads],
-                "parts": [p._asdict() for p in patch.parts],
-                "stores": [x._asdict() for x in patch.stores],
+                "buffers": extents(patch.buffers),
+                "loads": extents(patch.loads),
+                "parts": extents(patch.parts),
+                "stores": extents(patch.stores),
             }
             for patch in stage.patches
         ],
@@ -30,14 +47,17 @@ def stage_json(stage: Stage, *, reductions: bool) -> dict[str, Any]:
     }
 
 
-def _member_json(member: Member, *, reductions: bool) -> dict[str, Any]:
-    content = {
-        **vars(member),
-        "windows": [None if w is None else w._asdict() for w in member.windows],
-    }
-    reduction = content.pop("reduction")
+def _member_json(member: Member, *, reductions: bool, tiles: bool) -> dict[str, Any]:
+    def windows(found: Iterable[Window | None]) -> list[dict[str, int] | None]:
+        fields = Window._fields if tiles else Window._fields[:4]
+        return [None if w is None else {f: getattr(w, f) for f in fields} for w in found]
+
+    content = {**vars(member), "windows": windows(member.windows)}
+    reduction, columns = content.pop("reduction"), content.pop("column_windows")
     if reductions:
         content["reduction"] = None if reduction is None else reduction._asdict()
+    if tiles:
+        content["column_windows"] = windows(columns)
     return content
 
 
@@ -51,11 +71,12 @@ def stage_of(content: Mapping[str, Any]) -> Stage:
                 m["kind"],
                 tuple(m["inputs"]),
                 tuple(m["outputs"]),
-                tuple(None if w is None else Window(**w) for w in m["windows"]),
+                _windows_of(m["windows"]),
                 m["macs"],
                 m["weight_bytes"],
                 m["loaded_weight_bytes"],
                 _reduction_of(m.get("reduction")),
+                _windows_of(m.get("column_windows", ())),
             )
             for m in content["members"]
         ),
@@ -72,6 +93,10 @@ def stage_of(content: Mapping[str, Any]) -> Stage:
         recomputed_macs=content["recomputed_macs"],
         reread_weight_bytes=content["reread_weight_bytes"],
     )
+
+
+def _windows_of(content: Iterable[Mapping[str, int] | None]) -> tuple[Window | None, ...]:
+    return tuple(None if w is None else Window(**w) for w in content)
 
 
 def _reduction_of(content: Mapping[str, Any] | None) -> Reduction | None:

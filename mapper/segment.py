@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mapper.graph import Operator, Tensor
-from mapper.stage import Axis, Buffer, Member, Part, Patch, Slice, Stage, Window
+from mapper.stage import Buffer, Direction, Member, Part, Patch, Slice, Stage, Window
 
 __all__ = ["MOST_PATCHES", "Rows", "Segment"]
 
@@ -27,20 +27,23 @@ class Segment:
 
     Attributes
     ----------
-    axis : Axis
+    axis : Direction
     operators : tuple of Operator
         In a topological order.
     tensors : dict of str to Tensor
         Those that they touch.
     inputs, outputs : tuple of str
         Tensors that come from outside and that are needed outside afterwards.
+    strips : int
+        Of tiles, how many are side by side.
     """
 
-    axis: Axis
+    axis: Direction
     operators: tuple[Operator, ...]
     tensors: Mapping[str, Tensor]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    strips: int = 1
 
     @cached_property
     def most_patches(self) -> int:
@@ -59,6 +62,8 @@ class Segment:
 
     def windows(self, operator: Operator) -> tuple[Window | None, ...]:
         """Those of the segment's axis."""
+        if self.axis == "columns":
+            return operator.column_windows
         return operator.windows if self.axis == "rows" else operator.channel_windows
 
     def parts(self, tensor: str) -> int:
@@ -153,6 +158,19 @@ class Segment:
                 found[t].append(rows)
         return found
 
+    def amounts(self, patches: int) -> tuple[dict[str, int], int]:
+        """Parts of each tensor that the patches touch, one after another, and the bytes of weights
+        that they load when nothing is kept."""
+        runs = self.runs(patches)
+        loaded = sum(self.loaded_weights(o, runs[o.outputs[0]]) for o in self.operators)
+        return {t: sum(b - a for a, b in parts) for t, parts in runs.items()}, loaded
+
+    def transfers(self, tensors: Iterable[str], patches: int) -> int:
+        """Runs of bytes that slices of some tensors come or go in, where a slice has several."""
+        if self.axis != "channels":
+            return 0
+        return sum(self.tensors[t].pixels for t in tensors) * patches
+
     def widest(self, patches: int) -> dict[str, int]:
         """Parts of each tensor that a patch touches at most.
 
@@ -216,6 +234,7 @@ class Segment:
         weight_memory : int or None
             Bytes of the memory that weights are loaded into; None when nothing is kept.
         """
+        assert self.axis != "columns", "only tiles have columns"
         done = {t: 0 for t in self.outputs if t in resident}
         touched = []
         for patch in range(patches):
@@ -233,7 +252,8 @@ class Segment:
         runs: dict[str, list[Rows]] = {name: [] for name in seen}
         macs = 0
         by_name = {o.name: o for o in self.operators}
-        for name, first, last in (part for patch in made for part in patch.parts):
+        for part in (part for patch in made for part in patch.parts):
+            name, first, last = part.operator, part.first, part.last
             o = by_name[name]
             again = max(0, min(last, seen[name]) - first)
             macs += o.macs * again // self.parts(o.outputs[0])

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import get_args
 
 from mapper.graph import Graph, Operator
-from mapper.segments import segment_of
+from mapper.segments import segments_of
 from mapper.stage import Axis
 
 __all__ = ["least_scratchpad", "smallest_piece"]
 
 
-def smallest_piece(graph: Graph, operator: Operator) -> int:
+def smallest_piece(graph: Graph, operator: Operator, axes: Iterable[Axis] = get_args(Axis)) -> int:
     """Bytes that an operator of a graph needs in as many patches as it can be cut into.
 
-    Along whichever axis that is least; everything that can come and go in slices does.
+    Along whichever of some axes that is least; everything that can come and go in slices does.
     """
     needs = [graph.operand_bytes(operator)]
-    for axis in get_args(Axis):
-        segment = segment_of(graph, (operator,), axis)
-        if (patches := segment.most_patches) > 1:
-            needs.append(segment.place(segment.widest(patches), segment.lives)[1])
+    for axis in axes:
+        for segment in segments_of(graph, (operator,), axis):
+            if (patches := segment.most_patches) > 1:
+                needs.append(segment.place(segment.widest(patches), segment.lives)[1])
     return min(needs)
 
 

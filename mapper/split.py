@@ -17,8 +17,8 @@ from typing import NamedTuple, get_args
 from hw.isa import INSTRUCTION_BYTES
 from mapper.graph import Graph
 from mapper.limits import Limits
-from mapper.segment import Rows, Segment
-from mapper.segments import segment_of
+from mapper.segment import Segment
+from mapper.segments import segments_of
 from mapper.smallest import smallest_piece
 from mapper.split_steps import Step, graph_of_steps
 from mapper.stage import Axis
@@ -97,9 +97,9 @@ class _Walk:
     capacity: int
     weight_memory: int | None
     limits: Limits
-    segments: dict[tuple[Axis, int, int], Segment] = field(default_factory=dict)
+    segments: dict[tuple[Axis, int, int], list[Segment]] = field(default_factory=dict)
     widest: dict[tuple[Segment, int], dict[str, int]] = field(default_factory=dict)
-    runs: dict[tuple[Segment, int], dict[str, list[Rows]]] = field(default_factory=dict)
+    amounts: dict[tuple[Segment, int], tuple[dict[str, int], int]] = field(default_factory=dict)
     fits: dict[tuple[Segment, int, frozenset[str]], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -120,10 +120,19 @@ class _Walk:
                 change[max([first, *uses]) + 1] -= self.graph.tensor(t).bytes
         live = accumulate(change[:-1])
         self.tight = [0, *accumulate(need > self.capacity for need in live)]
+        # Operators that fit in tiles only, if at all.
+        others = [axis for axis in get_args(Axis) if axis != "tiles"]
+        self.wide = [
+            smallest_piece(self.graph, o, others) > self.capacity for o in self.graph.operators
+        ]
 
     def run(self, report: Callable[[float], object]) -> list[Step] | None:
         count = len(self.graph.operators)
-        if any(smallest_piece(self.graph, o) > self.capacity for o in self.graph.operators):
+        if any(self.wide) and not all(
+            smallest_piece(self.graph, o) <= self.capacity
+            for o, wide in zip(self.graph.operators, self.wide, strict=True)
+            if wide
+        ):
             return None
         inputs = frozenset(t.name for t in self.graph.tensors if t.network_input)
         ways: list[dict[_State, _Way]] = [{} for _ in range(count + 1)]
@@ -135,15 +144,17 @@ class _Walk:
             for axis in get_args(Axis):
                 most = 2 if self.limits.exhausted() else _MOST_MEMBERS
                 for last in range(first + 1, min(first + most, count) + 1):
-                    segment = self.segment(axis, first, last)
+                    segments = self.segments_of(axis, first, last)
                     # Along others a single patch is what it is along rows.
                     several = last > first + 1 or axis != "rows"
-                    if several and segment.most_patches == 1:
+                    if several and all(s.most_patches == 1 for s in segments):
                         break
-                    border = len(segment.inputs) + len(segment.outputs)
+                    border = len(segments[0].inputs) + len(segments[0].outputs)
                     if several and (border > _MOST_BORDER or not self.is_tight(first, last)):
                         continue
-                    for state, way in best:
+                    if axis == "tiles" and not any(self.wide[first:last]):
+                        continue
+                    for segment, (state, way) in product(segments, best):
                         for step, after, cost in self.steps(segment, first, last, state):
                             total = _Cost(*(a + b for a, b in zip(way.cost, cost, strict=True)))
                             known = ways[last].get(after)
@@ -171,16 +182,17 @@ class _Walk:
         """Whether at one of the operators ``first, ..., last - 1`` not everything fits."""
         return self.tight[last] > self.tight[first]
 
-    def segment(self, axis: Axis, first: int, last: int) -> Segment:
+    def segments_of(self, axis: Axis, first: int, last: int) -> list[Segment]:
         key = axis, first, last
         if key not in self.segments:
-            self.segments[key] = segment_of(self.graph, self.graph.operators[first:last], axis)
+            self.segments[key] = segments_of(self.graph, self.graph.operators[first:last], axis)
         return self.segments[key]
 
     def steps(
         self, segment: Segment, first: int, last: int, state: _State
     ) -> Iterator[tuple[Step, _State, _Cost]]:
         """Ways to run a segment from a state, what is where afterwards, and what each costs."""
+        assert segment.axis != "columns"
         tensor = self.graph.tensor
         touched = {*segment.inputs, *segment.outputs}
         crossing = {t for t in state.on if t not in touched}
@@ -220,7 +232,8 @@ class _Walk:
                         t for t in later if t in state.copies or at.get(t) in ("off", "both")
                     ),
                 )
-                yield Step(segment.axis, first, last, patches, resident, room), after, cost
+                step = Step(segment.axis, first, last, patches, resident, room, segment.strips)
+                yield step, after, cost
 
     def _inputs(self, t: str, state: _State) -> tuple[str, ...]:
         if t in state.on:
@@ -244,7 +257,8 @@ class _Walk:
         single = len(segment.operators) == 1 and segment.axis == "rows"
         if single and len(resident) == len(segment.inputs) + len(segment.outputs):
             return 0
-        low, high = (1 if single else 2), segment.most_patches
+        low = 1 if single or segment.axis == "tiles" else 2
+        high = segment.most_patches
         if low > high or self._need(segment, high, resident) > room:
             return None
         while low < high:
@@ -272,23 +286,20 @@ class _Walk:
             if at[t] != "on" and not tensor(t).network_output
         )
         key = segment, max(1, patches)
-        if key not in self.runs:
-            self.runs[key] = segment.runs(max(1, patches))
-        runs = self.runs[key]
+        if key not in self.amounts:
+            self.amounts[key] = segment.amounts(max(1, patches))
+        totals, loaded = self.amounts[key]
         if not segment.keeps_weights(self.weight_memory):
-            loaded = sum(segment.loaded_weights(o, runs[o.outputs[0]]) for o in segment.operators)
             moved += loaded - segment.weight_bytes
         if not patches:
             return _Cost(moved, 0, 1)
-        totals = {t: sum(high - low for low, high in parts) for t, parts in runs.items()}
         for t in segment.inputs:
             if at[t] == "off":
-                loaded = totals[t] * tensor(t).part_bytes(segment.axis)
+                read = totals[t] * tensor(t).part_bytes(segment.axis)
                 fresh = tensor(t).network_input and self.uses[t][0] >= first
-                moved += max(0, loaded - tensor(t).bytes) if fresh else loaded
-        if segment.axis == "channels":
-            streamed = [t for t in (*segment.inputs, *segment.outputs) if at[t] == "off"]
-            moved += sum(tensor(t).pixels for t in streamed) * patches * self.run_bytes
+                moved += max(0, read - tensor(t).bytes) if fresh else read
+        streamed = [t for t in (*segment.inputs, *segment.outputs) if at[t] == "off"]
+        moved += segment.transfers(streamed, patches) * self.run_bytes
         macs = sum(
             o.macs
             * max(0, totals[o.outputs[0]] - segment.parts(o.outputs[0]))

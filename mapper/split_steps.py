@@ -14,7 +14,10 @@ __all__ = ["Step", "graph_of_steps"]
 
 @dataclass(frozen=True)
 class Step:
-    """Operators ``first, ..., last - 1`` in patches; one whole operator if `patches` is 0."""
+    """Operators ``first, ..., last - 1`` in patches; one whole operator if `patches` is 0.
+
+    Of tiles, so many bands of so many strips.
+    """
 
     axis: Axis
     first: int
@@ -22,6 +25,7 @@ class Step:
     patches: int
     resident: frozenset[str]
     room: int
+    strips: int = 1
 
 
 def graph_of_steps(graph: Graph, steps: Sequence[Step], weight_memory: int | None) -> Graph:
@@ -39,7 +43,7 @@ def graph_of_steps(graph: Graph, steps: Sequence[Step], weight_memory: int | Non
             operators.append(chosen[0])
             makers |= dict.fromkeys(chosen[0].outputs, chosen[0].name)
             continue
-        segment = segment_of(graph, chosen, step.axis)
+        segment = segment_of(graph, chosen, step.axis, step.strips)
         name = chosen[0].name
         if len(chosen) > 1:
             name = f"{chosen[0].name} to {chosen[-1].name}"

@@ -6,7 +6,8 @@ included (the patch-by-patch inference of MCUNetV2, Lin et al., NeurIPS 2021; a 
 operator split along rows). Along channels a patch needs no halo and only its share of the weights,
 but a member that mixes channels must find its input outside. Along the reduction a patch has some
 of the input of its only member, and all patches of a sweep together compute a word of output
-channels, which is whole in the scratchpad. Tensors at its border are either whole in the scratchpad, or off chip and then loaded
+channels, which is whole in the scratchpad. Where not even a row fits, a patch is a tile: some
+columns of some rows, with halo rows and halo columns. Tensors at its border are either whole in the scratchpad, or off chip and then loaded
 and stored a slice at a time. What only a patch needs lies in the stage's workspace.
 """
 
@@ -15,39 +16,67 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-__all__ = ["Axis", "Buffer", "Member", "Part", "Patch", "Reduction", "Slice", "Stage", "Window"]
+__all__ = [
+    "Axis",
+    "Buffer",
+    "Direction",
+    "Member",
+    "Part",
+    "Patch",
+    "Reduction",
+    "Slice",
+    "Stage",
+    "Window",
+]
 
 
-Axis = Literal["rows", "channels", "reduction"]
+Axis = Literal["rows", "channels", "reduction", "tiles"]
 """What a patch has some of. Channels are counted in words of the layout, the reduction in bytes of
-the input."""
+the input. Tiles have some columns of some rows."""
+
+Direction = Literal["rows", "channels", "reduction", "tiles", "columns"]
+"""What windows and parts count along: an axis, or the columns that tiles have beside their rows."""
 
 
 class Window(NamedTuple):
     """Input rows that an output row needs: `kernel` rows, from ``row * stride - padding``.
 
-    The default also says that a channel word needs the same word of the input.
+    Where an image is enlarged the stride is a fraction: the first row is
+    ``floor((row * stride - padding) / up)``. The default also says that a channel word needs the
+    same word of the input. Columns have windows as rows do.
     """
 
     kernel: int = 1
     stride: int = 1
     dilation: int = 1
     padding: int = 0
+    up: int = 1
 
     def rows(self, first: int, last: int, height: int) -> tuple[int, int]:
         """Rows of an input of `height` rows that output rows ``first, ..., last - 1`` need."""
-        begin = first * self.stride - self.padding
-        end = (last - 1) * self.stride - self.padding + (self.kernel - 1) * self.dilation + 1
+        begin = (first * self.stride - self.padding) // self.up
+        end = ((last - 1) * self.stride - self.padding) // self.up
+        end += (self.kernel - 1) * self.dilation + 1
         begin = min(max(begin, 0), height)
         return begin, max(begin, min(end, height))
 
 
 class Slice(NamedTuple):
-    """Rows, or channel words, ``first, ..., last - 1`` of a tensor."""
+    """Rows, or channel words, ``first, ..., last - 1`` of a tensor.
+
+    Of a tile only their columns ``left, ..., right - 1``; elsewhere both are 0, here and below.
+    """
 
     tensor: str
     first: int
     last: int
+    left: int = 0
+    right: int = 0
+
+    @property
+    def parts(self) -> int:
+        """How many rows or channel words, or pixels of a tile."""
+        return (self.last - self.first) * max(1, self.right - self.left)
 
 
 class Buffer(NamedTuple):
@@ -57,6 +86,8 @@ class Buffer(NamedTuple):
     offset: int
     first: int
     last: int
+    left: int = 0
+    right: int = 0
 
 
 class Part(NamedTuple):
@@ -65,6 +96,8 @@ class Part(NamedTuple):
     operator: str
     first: int
     last: int
+    left: int = 0
+    right: int = 0
 
 
 class Reduction(NamedTuple):
@@ -104,6 +137,14 @@ class Reduction(NamedTuple):
         """Tiles of so many output rows."""
         return -(-rows // self.tile_rows) * self.row_tiles
 
+    def narrow_sweeps(self, rows: int, columns: int, width: int) -> int:
+        """Tiles of so many output rows and columns of an output of some width: rows one by one."""
+        return rows * -(-columns // self.pixels(width))
+
+    def pixels(self, width: int) -> int:
+        """Pixels that a tile may have, for an output of so many columns."""
+        return self.tile_rows * -(-width // self.row_tiles)
+
     def loaded(self, sweeps: int) -> int:
         """Bytes that so many sweeps load for a block: the first all parts, each other what the one
         before has not left."""
@@ -137,7 +178,7 @@ class Patch:
 class Member:
     """An operator of the network within a stage, as `mapper.graph.Operator`.
 
-    The windows are those of the stage's axis.
+    The windows are those of the stage's axis; of tiles, those of rows and of columns.
     """
 
     name: str
@@ -149,6 +190,7 @@ class Member:
     weight_bytes: int
     loaded_weight_bytes: int  # by all its parts together, when nothing is kept between them
     reduction: Reduction | None = None
+    column_windows: tuple[Window | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,7 +206,7 @@ class Stage:
         Tensor that holds the buffers; empty if there are none.
     patches : tuple of Patch
     recomputed_macs : int
-        Of rows that more than one patch computes.
+        Of rows, or pixels, that more than one patch computes.
     reread_weight_bytes : int
         Weights that are loaded again for later patches, where the weight memory does not hold all
         of the stage's.

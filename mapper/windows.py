@@ -1,4 +1,4 @@
-"""How an ONNX tensor can be cut into rows or channels, and which of them a node needs."""
+"""How an ONNX tensor can be cut into rows, channels or columns, and which of them a node needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from mapper.catalogue import ELEMENTWISE
 from mapper.graph import Convolution
 from mapper.stage import Window
 
-__all__ = ["channel_windows_of", "channels_of", "rows_of", "windows_of"]
+__all__ = [
+    "channel_windows_of",
+    "channels_of",
+    "column_windows_of",
+    "columns_of",
+    "rows_of",
+    "windows_of",
+]
 
 Shape = tuple[int, ...]
 
@@ -24,6 +31,11 @@ def rows_of(shape: Shape) -> int:
     """How many rows a tensor can be cut into; 1 if none of its dimensions serves."""
     axis = _ROW_AXES.get(len(shape))
     return 1 if axis is None or shape[0] != 1 else shape[axis]
+
+
+def columns_of(shape: Shape) -> int:
+    """Columns of an image; 1 of other tensors."""
+    return shape[3] if len(shape) == 4 and shape[0] == 1 else 1
 
 
 def channels_of(shape: Shape, multiple: int) -> int:
@@ -75,6 +87,29 @@ def windows_of(
     axis = _ROW_AXES.get(len(output))
     if axis is None or rows_of(output) == 1:
         return ()
+    return _windows_along(axis, node, inputs, output, convolution)
+
+
+def column_windows_of(
+    node: onnx.NodeProto,
+    inputs: Sequence[Shape],
+    output: Shape,
+    convolution: Convolution | None,
+) -> tuple[Window | None, ...]:
+    """The same for columns of images."""
+    if columns_of(output) == 1:
+        return ()
+    return _windows_along(3, node, inputs, output, convolution)
+
+
+def _windows_along(
+    axis: int,
+    node: onnx.NodeProto,
+    inputs: Sequence[Shape],
+    output: Shape,
+    convolution: Convolution | None,
+) -> tuple[Window | None, ...]:
+    """The same for rows or columns, by the dimension that they are."""
     attributes = {a.name: a for a in node.attribute}
     if convolution is not None:
         if convolution.transposed or len(inputs) != 1:
@@ -107,7 +142,7 @@ def windows_of(
 
 
 def _broadcast(shape: Shape, output: Shape, axis: int) -> Window | None:
-    same = len(shape) == len(output) and rows_of(shape) == output[axis]
+    same = len(shape) == len(output) and shape[0] == 1 and shape[axis] == output[axis]
     return Window() if same else None
 
 

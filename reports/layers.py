@@ -17,6 +17,8 @@ from enum import Enum
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from hw.isa import INSTRUCTION_BYTES, Compute, Load, Path, Store, Target
 from hw.spec import Spec
 from mapper.lowered import Computed, Lowered
@@ -214,11 +216,11 @@ def waterline(
     for name in lowered.operators:
         own = computes[name]
         _, height, width, channels = network.tensor(operators[name].output).shape
-        rows = _rows(results[name], height)
+        rows = _rows(results[name], height, width)
         unit = _unit(macs[name], [c for c, _ in own])
         on_array = any(c.path == Path.ARRAY for c, _ in own)
         taps = own[0][0].kernel_y * own[0][0].kernel_x
-        once, again = (macs[name] * n // height for n in (rows.once, rows.computed))
+        once, again = (macs[name] * n // rows.all for n in (rows.once, rows.computed))
         layers.append(
             Layer(
                 name=name,
@@ -226,7 +228,9 @@ def waterline(
                 unit=unit,
                 macs=macs[name],
                 computed_macs=again,
-                operations=once if on_array else taps * rows.once * width * channels,
+                operations=once
+                if on_array
+                else taps * height * width * channels * rows.once // rows.all,
                 per_cycle=spec.macs_per_cycle if on_array else spec.engine.cols,
                 parts=+(_busy(unit, own, (once, again), rows, spec) + waits[name]),
                 bytes=moved.get(name, LayerBytes()),
@@ -236,18 +240,28 @@ def waterline(
 
 
 class _Rows(NamedTuple):
-    """Rows of an output that are computed, each once, and with repetition."""
+    """Rows of an output, or its pixels: those that are computed, each once, and with repetition,
+    and all that it has."""
 
     once: int
     computed: int
+    all: int
 
 
-def _rows(results: Sequence[Computed], height: int) -> _Rows:
-    """Patches may compute rows again, and leave out rows that nobody reads."""
-    if any(r.axis != "rows" for r in results):
-        return _Rows(height, height)
-    computed = [range(r.first, r.last) for r in results]
-    return _Rows(len({row for part in computed for row in part}), sum(map(len, computed)))
+def _rows(results: Sequence[Computed], height: int, width: int) -> _Rows:
+    """Patches may compute rows or pixels again, and leave out those that nobody reads."""
+    axes = {r.axis for r in results}
+    if axes == {"tiles"}:
+        tiles = [(slice(*r.part[1:3]), slice(*r.part[3:5])) for r in results]
+        count = np.zeros((height, width), np.int64)
+        for tile in tiles:
+            count[tile] += 1
+        return _Rows(int(np.count_nonzero(count)), int(count.sum()), height * width)
+    if axes != {"rows"}:
+        return _Rows(height, height, height)
+    computed = [range(r.part.first, r.part.last) for r in results]
+    once = len({row for part in computed for row in part})
+    return _Rows(once, sum(map(len, computed)), height)
 
 
 def _unit(macs: int, computes: Sequence[Compute]) -> Unit:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import product
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -187,12 +188,14 @@ def _repeated_parts(plan: Plan) -> Counter[str]:
     """Bytes of each tensor that a stage loads although a patch of it has loaded them before."""
     again: Counter[str] = Counter()
     stages = {o.name: o.stage for o in plan.operators}
-    seen: defaultdict[tuple[int, str], set[int]] = defaultdict(set)
+    seen: defaultdict[tuple[int, str], set[tuple[int, int]]] = defaultdict(set)
     for t in plan.transfers:
         stage = stages[plan.order[t.step]]
         if stage is None or t.kind not in ("load", "fetch"):
             continue
-        known, parts = seen[t.step, t.tensor], range(t.first, t.last)
+        columns = range(t.left, max(t.right, t.left + 1))
+        known = seen[t.step, t.tensor]
+        parts = list(product(range(t.first, t.last), columns))
         again[t.tensor] += sum(n in known for n in parts) * (t.bytes // max(1, len(parts)))
         known.update(parts)
     return again

@@ -24,7 +24,14 @@ from sim.quantised import (
 )
 from sim.reference import Conv2d
 
-__all__ = ["KINDS", "deep_network", "random_input", "random_network", "skipping_network"]
+__all__ = [
+    "KINDS",
+    "deep_network",
+    "random_input",
+    "random_network",
+    "skipping_network",
+    "wide_network",
+]
 
 KINDS = (
     "conv",
@@ -198,6 +205,21 @@ def deep_network(seed: int) -> Network:
     wide = maker.conv(maker.conv(skipped, 24, same=True), 8, same=True)
     values = {"factors": (3000, 5000), "bias": 100, "post": maker.post(1, 2.0**-13)}
     return _network(maker, seed, (maker.grow("max", maker.add(Add, wide, skipped, **values)),))
+
+
+def wide_network(seed: int) -> Network:
+    """An inverted residual, a strided one, and pooling, on an image whose rows are long."""
+    maker = _Maker(seed)
+    maker.shapes["x"] = (1, maker.number(5, 8), maker.number(21, 33), maker.number(3, 9))
+    x = maker.conv("x", 8, same=True)
+    inside = maker.conv(x, 24, same=True)
+    inside = maker.conv(maker.conv(inside, 24, groups=24, same=True), 8, same=True)
+    values = {"factors": (3000, 5000), "bias": 100, "post": maker.post(1, 2.0**-13)}
+    x = maker.add(Add, inside, x, **values)
+    x = maker.conv(maker.conv(x, 20, same=True), 20, groups=20)
+    kinds = ("max", "average", "border", "concat", "shuffle")
+    x = maker.grow(kinds[seed % len(kinds)], x)
+    return _network(maker, seed, (maker.conv(x, 12),))
 
 
 def _network(maker: _Maker, seed: int, outputs: tuple[str, ...]) -> Network:

@@ -15,11 +15,20 @@ from mapper.network_graph import network_graph
 from mapper.networks.digits import digits
 from mapper.plan import Plan, Source
 from mapper.quantised_import import import_quantised
+from mapper.smallest import least_scratchpad
 from sim.quantised import Network
-from sim.random_networks import deep_network, random_network, skipping_network
+from sim.random_networks import deep_network, random_network, skipping_network, wide_network
 from sim.timing.program import ProgramTiming, program_timing
 
-__all__ = ["Planned", "digits_on_tiny", "digits_with", "in_patches", "spilling", "whole"]
+__all__ = [
+    "Planned",
+    "digits_on_tiny",
+    "digits_with",
+    "in_patches",
+    "in_tiles",
+    "spilling",
+    "whole",
+]
 
 TINY = load_spec("tiny")
 
@@ -92,3 +101,14 @@ def in_patches(seed: int) -> Planned:
             assert any(o.stage for o in found.plan.operators)
             return found
     raise AssertionError(f"network {seed} must fit in patches")
+
+
+@cache
+def in_tiles(seed: int) -> Planned:
+    """A random network of which no row fits."""
+    network = wide_network(seed)
+    _, least = least_scratchpad(network_graph(network, TINY))
+    found = _planned(network, TINY, Budget("bytes", least * 5 // 16 * 4))
+    assert found is not None
+    assert any(o.stage and o.stage.axis == "tiles" for o in found.plan.operators)
+    return found

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -23,7 +24,8 @@ from mapper.mapping import map_graph
 from mapper.network_graph import network_graph
 from mapper.observe import observe
 from mapper.pieces import pieces_of
-from mapper.plan import Plan, Source
+from mapper.plan import Plan, Source, plan_schema
+from mapper.smallest import least_scratchpad, smallest_piece
 from sim.functional import Machine
 from sim.quantised import Conv, GlobalAveragePool, Network, Requantisation, Shuffle, Tensor
 from sim.quantised_run import run
@@ -33,6 +35,7 @@ from sim.random_networks import (
     random_input,
     random_network,
     skipping_network,
+    wide_network,
 )
 from sim.reference import Conv2d
 
@@ -101,6 +104,30 @@ def test_operators_that_do_not_fit_run_in_patches(seed: int, weights: int) -> No
         assert any(o.stage for o in plan.operators)
         assert Plan.from_json(json.loads(plan.text())) == plan
         _check(network, spec, plan, seed)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_operators_of_which_no_row_fits_run_in_tiles(seed: int) -> None:
+    """In the least scratchpad, and in so much that other tiles are chosen."""
+    network, spec = wide_network(seed), SPECS["small" if seed % 4 == 3 else "tiny"]
+    graph = network_graph(network, spec)
+    _, least = least_scratchpad(graph)
+    rows = max(smallest_piece(graph, o, ("rows", "channels", "reduction")) for o in graph.operators)
+    tiles = set()
+    for capacity in (least, (least + rows) // 16 * 8, rows - 8):
+        plan = _mapped(network, spec, Budget("bytes", capacity))
+        assert plan is not None
+        content = json.loads(plan.text())
+        assert check_plan(content) is None
+        jsonschema.validate(content, plan_schema())
+        assert Plan.from_json(content) == plan
+        _check(network, spec, plan, seed)
+        tiles |= {s for o in plan.operators if (s := o.stage) and s.axis == "tiles"}
+    assert tiles
+    # With a row more to spare none are needed.
+    plan = _mapped(network, spec, Budget("bytes", rows))
+    assert plan is not None
+    assert not any(o.stage and o.stage.axis == "tiles" for o in plan.operators)
 
 
 def test_weights_of_channel_patches_are_counted_as_they_are_loaded() -> None:
@@ -214,6 +241,10 @@ def _runs(
             for pixel in range(height * width):
                 offset = (pixel * words + t.first) * spec.word_bytes
                 yield way, home + offset, (t.last - t.first) * spec.word_bytes
+        elif 0 < t.right - t.left < width:
+            for row in range(t.first, t.last):
+                offset = (row * width + t.left) * words * spec.word_bytes
+                yield way, home + offset, (t.right - t.left) * words * spec.word_bytes
         else:
             first = 0 if slices else t.first
             yield way, home + first * width * words * spec.word_bytes, t.bytes

@@ -22,6 +22,7 @@ from tests.planned_networks import (
     digits_on_tiny,
     digits_with,
     in_patches,
+    in_tiles,
     spilling,
     whole,
 )
@@ -36,10 +37,11 @@ def _cases() -> tuple[Planned, ...]:
         *(whole(seed) for seed in range(6)),
         *(spilling(seed) for seed in range(2)),
         *(in_patches(seed) for seed in range(6)),
+        *(in_tiles(seed) for seed in range(2)),
     )
 
 
-@pytest.mark.parametrize("number", range(15))
+@pytest.mark.parametrize("number", range(17))
 def test_parts_sum_to_all_cycles(number: int) -> None:
     case = _cases()[number]
     found = waterline(*case)
@@ -52,11 +54,11 @@ def test_parts_sum_to_all_cycles(number: int) -> None:
     assert [x.name for x in found.layers] == list(case.lowered.operators)
 
 
-@pytest.mark.parametrize("number", range(15))
+@pytest.mark.parametrize("number", range(17))
 def test_layers_have_the_cycles_and_the_utilisation_of_a_run(number: int) -> None:
     network, plan, lowered, spec, timing = case = _cases()[number]
     ends = np.array(timing.computes, np.int64) + 1
-    missing = _rows_left_out(case)
+    missing = _pixels_left_out(case)
     for run, layer in zip(
         layers_of(network, plan, lowered, spec, ends, ends), waterline(*case).layers, strict=True
     ):
@@ -65,7 +67,7 @@ def test_layers_have_the_cycles_and_the_utilisation_of_a_run(number: int) -> Non
         if not missing[layer.name] or not layer.operations:
             assert run.utilisation == layer.utilisation
         else:
-            # Rows that nobody reads are not computed, and not counted.
+            # Pixels that nobody reads are not computed, and not counted.
             assert (layer.utilisation or 0) < (run.utilisation or 0)
 
 
@@ -74,10 +76,11 @@ def test_some_cases_have_patches_that_compute_again() -> None:
     for case in _cases():
         found = waterline(*case)
         macs = {layer.name: [layer.macs, layer.computed_macs] for layer in found.layers}
-        for name, rows in _rows_left_out(case).items():
+        for name, pixels in _pixels_left_out(case).items():
             output = next(o.output for o in case.network.operators if o.name == name)
-            macs[name][0] -= macs[name][0] // case.network.tensor(output).shape[1] * rows
-            left_out += rows
+            _, height, width, _ = case.network.tensor(output).shape
+            macs[name][0] -= macs[name][0] // (height * width) * pixels
+            left_out += pixels
         assert sum(b - a for a, b in macs.values()) == case.plan.recomputed_macs
         if not any(o.stage for o in case.plan.operators):
             assert found.parts[Part.AGAIN] == 0
@@ -86,15 +89,17 @@ def test_some_cases_have_patches_that_compute_again() -> None:
     assert left_out > 0
 
 
-def _rows_left_out(case: Planned) -> dict[str, int]:
-    """How many rows of each result no patch computes, by a picture of them."""
+def _pixels_left_out(case: Planned) -> dict[str, int]:
+    """How many pixels of each result no patch computes, by a picture of them."""
     missing = {}
     for o in case.network.operators:
-        seen = np.zeros(case.network.tensor(o.output).shape[1], bool)
+        seen = np.zeros(case.network.tensor(o.output).shape[1:3], bool)
         for result in case.lowered.results:
             if result.operator == o.name:
-                rows = slice(result.first, result.last) if result.axis == "rows" else slice(None)
-                seen[rows] = True
+                _, first, last, left, right = result.part
+                rows = slice(first, last) if result.axis in ("rows", "tiles") else slice(None)
+                columns = slice(left, right) if result.axis == "tiles" else slice(None)
+                seen[rows, columns] = True
         missing[o.name] = int((~seen).sum())
     return missing
 
@@ -131,7 +136,7 @@ def test_the_digits_classifier_by_its_shapes() -> None:
     assert depthwise == 2
 
 
-@pytest.mark.parametrize("number", range(15))
+@pytest.mark.parametrize("number", range(17))
 def test_bytes_of_layers_are_those_of_the_program(number: int) -> None:
     case = _cases()[number]
     found, word = waterline(*case), case.spec.word_bytes
@@ -148,7 +153,7 @@ def test_bytes_of_layers_are_those_of_the_program(number: int) -> None:
     assert sum(m.instructions for m in moved) >= (computes + 2) * INSTRUCTION_BYTES
 
 
-@pytest.mark.parametrize("number", range(15))
+@pytest.mark.parametrize("number", range(17))
 def test_points_keep_under_the_peaks_and_the_network_under_the_roof(number: int) -> None:
     case = _cases()[number]
     found, roof = waterline(*case), roof_of(case.spec)

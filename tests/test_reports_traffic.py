@@ -11,13 +11,21 @@ import pytest
 from bitweft.run_figures import planned_traffic, program_traffic
 from hw.isa import Load, Store
 from reports.traffic import Class, tensor_figure, total_traffic, traffic_per_tensor
-from tests.planned_networks import Planned, digits_on_tiny, in_patches, spilling, whole
+from tests.planned_networks import (
+    Planned,
+    digits_on_tiny,
+    in_patches,
+    in_tiles,
+    spilling,
+    whole,
+)
 
 CASES: list[Callable[[], Planned]] = [
     digits_on_tiny,
     *(partial(whole, seed) for seed in range(3)),
     *(partial(spilling, seed) for seed in range(3)),
     *(partial(in_patches, seed) for seed in range(8)),
+    *(partial(in_tiles, seed) for seed in range(2)),
 ]
 
 

@@ -17,9 +17,16 @@ from mapper.lower import lower
 from mapper.mapping import map_graph
 from mapper.network_graph import network_graph
 from mapper.plan import Plan, Source
+from mapper.smallest import least_scratchpad
 from sim.quantised import Conv, Dense, Network
 from sim.quantised_run import run
-from sim.random_networks import deep_network, random_input, random_network, skipping_network
+from sim.random_networks import (
+    deep_network,
+    random_input,
+    random_network,
+    skipping_network,
+    wide_network,
+)
 from sim.runner.accelerator import MemoryModel, NativeAccelerator
 from sim.timing.program import program_timing
 from tests.reductions import Size, after_convolution, average, conv, dense, single
@@ -74,6 +81,28 @@ def test_an_operator_whose_input_does_not_fit(network: Network, stalls: float) -
     plan = _planned(network, Budget("bytes", 2400))
     assert any(o.stage and o.stage.axis == "reduction" for o in plan.operators)
     _compare(network, plan, 2, stalls)
+
+
+@pytest.mark.parametrize("stalls", [0.0, 0.4])
+@pytest.mark.parametrize("seed", range(5))
+def test_networks_of_which_no_row_fits(seed: int, stalls: float) -> None:
+    network = wide_network(seed)
+    _, least = least_scratchpad(network_graph(network, SPEC))
+    plan = _planned(network, Budget("bytes", 2 * least // 8 * 4 + seed % 2 * least // 8 * 4))
+    stages = [o.stage for o in plan.operators if o.stage]
+    assert any(s.axis == "tiles" for s in stages)
+    _compare(network, plan, seed, stalls)
+
+
+@pytest.mark.parametrize("stalls", [0.0, 0.4])
+def test_a_reduction_in_parts_in_tiles(stalls: float) -> None:
+    size = (4, 10, 128)
+    network = single(conv(size, 6, 3, padding=(1, 1, 1, 1), stride=(2, 1)), size)
+    plan = _planned(network, Budget("bytes", 3000))
+    ((stage,),) = [[o.stage for o in plan.operators]]
+    assert stage is not None
+    assert (stage.axis, plan.has_reductions) == ("tiles", True)
+    _compare(network, plan, 3, stalls)
 
 
 def _planned(network: Network, budget: Budget) -> Plan:
