@@ -15,7 +15,8 @@ from mapper.schedule.levels import Way, least, search
 from mapper.schedule.neighbourhood import window_at
 from mapper.schedule.orders import file_order
 from mapper.schedule.part import Part, part_of
-from mapper.schedule.prices import Prices, entries_of, least_priced, leavings_of, priced
+from mapper.schedule.priced import entries_of, priced
+from mapper.schedule.prices import Prices, ascend, least_priced, leavings_of
 from mapper.schedule.problem import Problem
 from mapper.schedule.reduced import reduced
 from mapper.schedule.solver import Limits
@@ -59,10 +60,10 @@ class TestAgainstBruteForce:
             beam = search(downsets, LIMITS, threshold=MUCH, width=30, budget=MUCH)
             assert beam.way is not None
             uniform, guided = Prices(downsets), Prices(downsets)
-            guided.follow(leavings_of(downsets, beam.way), 1.0)
+            guided.follow(leavings_of(downsets, beam.way))
             for turn, prices in enumerate((uniform, guided, _random_prices(downsets, seed))):
                 for most in (10**6, 40):
-                    found = priced(downsets, prices, upper=want + 5, limits=LIMITS, most=most)
+                    found = priced(downsets, prices.share, upper=want + 5, limits=LIMITS, most=most)
                     if found is None:
                         assert most == 40
                         continue
@@ -73,24 +74,33 @@ class TestAgainstBruteForce:
                     assert result.way is not None
                     assert (result.bound, result.way.cost) == (want, want), (seed, turn)
                     downsets.chip = NO_CHIP
-                    prices.follow(found.leavings, 0.5)
+                    prices.climb(found.leavings, max(1, want - found.bound))
         assert positive > 40
         assert tight > 150
 
-    def test_prices_that_follow_the_table_raise_its_bound(self) -> None:
-        raised = 0
+    def test_climbing_raises_the_bound_and_never_claims_too_much(self) -> None:
+        raised = reached = 0
         for seed in range(200):
             graph, problem, capacity = _case(seed)
             want = brute_force.least_traffic(graph, capacity)
             downsets = _filled(part_of(problem, capacity, resident=()))
-            prices, bounds = Prices(downsets), []
-            for turn in range(4):
-                found = priced(downsets, prices, upper=want + 5, limits=LIMITS, most=10**6)
-                assert found is not None
-                bounds.append(found.bound)
-                prices.follow(found.leavings, 0.5 / (1 + turn))
-            raised += max(bounds) > bounds[0]
+            bounds: list[int] = []
+            best, entries = ascend(
+                downsets,
+                Prices(downsets),
+                upper=want + 5,
+                limits=LIMITS,
+                entries=10**7,
+                on_better=bounds.append,
+            )
+            assert best is not None
+            assert bounds == sorted(set(bounds))
+            assert best.bound == bounds[-1] <= want, seed
+            assert entries >= len(bounds) * best.entries
+            raised += len(bounds) > 1
+            reached += want > 0 and best.bound == want
         assert raised > 3
+        assert reached > 45
 
 
 class TestParts:
@@ -107,7 +117,7 @@ class TestParts:
                 cost = plain.way.cost
                 positive += cost > 0
                 for prices in (Prices(downsets), _random_prices(downsets, seed)):
-                    found = priced(downsets, prices, upper=cost + 3, limits=LIMITS, most=10**6)
+                    found = priced(downsets, prices.share, upper=cost + 3, limits=LIMITS, most=10**6)
                     assert found is not None
                     assert found.bound <= cost, seed
                     downsets.chip = found.table
@@ -133,8 +143,8 @@ def _dense(nodes: int, capacity: int) -> Downsets:
 def test_two_workers_fill_the_same_table(workers: int) -> None:
     downsets = _dense(26, 5)
     limits = Limits(effort=5, workers=workers)
-    found = priced(downsets, Prices(downsets), upper=100, limits=limits, most=10**7)
-    alone = priced(downsets, Prices(downsets), upper=100, limits=LIMITS, most=10**7)
+    found = priced(downsets, Prices(downsets).share, upper=100, limits=limits, most=10**7)
+    alone = priced(downsets, Prices(downsets).share, upper=100, limits=LIMITS, most=10**7)
     assert found is not None
     assert alone is not None
     assert found.entries < entries_of(downsets) <= 10**7

@@ -7,6 +7,7 @@ gives a lower bound on what any such state still has to pay.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -22,21 +23,31 @@ from mapper.schedule.solver import Limits
 __all__ = ["LARGEST_SUM", "TIES", "Downsets", "downsets_of"]
 
 Array = Any
-_LARGEST = 128  # operators or tensors: two words
+_LARGEST = 128  # operators or tensors of what can be searched: two words
 _ENTRIES = 48_000_000  # of the table
 LARGEST_SUM = 1 << 42  # bytes, so that the cost of a search stays within 64 bits
 # Costs count bytes times this, plus one for each transfer: of equal bytes, the fewest transfers.
 TIES = 4096
 
 
-def downsets_of(part: Part, limit: int) -> Downsets | None:
-    """The down-sets of a part, or None where there are more than `limit` or it is too large."""
-    n, m = len(part.reads), len(part.sizes)
-    if n > _LARGEST or m > _LARGEST or n == 0 or sum(part.sizes) > LARGEST_SUM:
+def downsets_of(part: Part, limit: int, *, searchable: bool = True) -> Downsets | None:
+    """The down-sets of a part, or None where there are more than `limit` or it is too large.
+
+    Parameters
+    ----------
+    part : Part
+    limit : int
+        Most down-sets.
+    searchable : bool
+        Whether the part must be small enough for a search and for the coarse table. Otherwise its
+        size does not matter: `mapper.schedule.prices.priced` takes any.
+    """
+    n, largest = len(part.reads), max(len(part.reads), len(part.sizes))
+    if n == 0 or (searchable and largest > _LARGEST) or sum(part.sizes) > LARGEST_SUM:
         return None
-    before = _words(part.before)
-    count, *rest = lattice.enumerate_sets(before, n, limit)
-    return None if count < 0 else Downsets(part, int(count), *rest)
+    words = 2 * max(1, -(-largest // _LARGEST))
+    count, *rest = lattice.enumerate_sets(_words(part.before, words), n, limit)
+    return None if count < 0 else Downsets(part, words, int(count), *rest)
 
 
 class Downsets:
@@ -45,6 +56,7 @@ class Downsets:
     def __init__(
         self,
         part: Part,
+        words: int,
         count: int,
         sets: Array,
         level: Array,
@@ -52,17 +64,18 @@ class Downsets:
         moves: Array,
         targets: Array,
     ) -> None:
-        self.part, self.count, self.level = part, count, level
+        self.part, self.words, self.count, self.level = part, words, count, level
         self.first, self.moves, self.targets = first, moves, targets
         maker = [-2 if a in part.given else -1 for a in range(len(part.sizes))]
         for o, makes in enumerate(part.makes):
             for a in makes:
                 maker[a] = o
-        self.operands = _words(
+        operands = [
             sum(1 << a for a in {*r, *m}) for r, m in zip(part.reads, part.makes, strict=True)
-        )
-        self.outputs = _words(sum(1 << a for a in m) for m in part.makes)
-        self.free = _words([sum(1 << a for a, w in enumerate(part.write) if not w)])[0]
+        ]
+        self.operands = _words(operands, words)
+        self.outputs = _words([sum(1 << a for a in m) for m in part.makes], words)
+        self.free = _words([sum(1 << a for a, w in enumerate(part.write) if not w)], words)[0]
         self.size = np.array(part.sizes, dtype=np.int64)
         self.fetch, self.write = (
             np.array([x * TIES + (x > 0) for x in charges], dtype=np.int64)
@@ -70,15 +83,15 @@ class Downsets:
         )
         self.load = np.array(part.load, dtype=np.int64)
         self.sets = sets
-        self.users = _words(part.users)
+        self.users = _words(part.users, words)
         real = [0] * len(part.sizes)
         for o, reads in enumerate(part.reads):
             for a in reads:
                 real[a] |= 1 << o
-        self.readers = _words(real)
-        self.after = _words(_closure(part.before))
+        self.readers = _words(real, words)
+        self.after = _words(_closure(part.before), words)
         self.live = lattice.live_sets(
-            sets, count, np.array(maker, dtype=np.int64), _words(part.users)
+            sets, count, np.array(maker, dtype=np.int64), self.users, words
         )
         self.quantum = math.gcd(*part.fetch, *part.write) or 1
         self.unit = np.zeros_like(self.size)
@@ -88,9 +101,14 @@ class Downsets:
         self.table = np.zeros(1, dtype=np.int32)
         self.chip = NO_CHIP
 
+    @property
+    def searchable(self) -> bool:
+        """Whether operators and tensors fit into the words of a search."""
+        return self.words == 2
+
     def fill(self, limits: Limits, entries: int = _ENTRIES) -> int:
         """Builds the table, in the finest unit that `entries` allow; returns the bound at its root."""
-        if not len(self.size) or self.count > entries:
+        if not len(self.size) or self.count > entries or not self.searchable:
             return 0
         grain = max(1, math.gcd(*self.part.sizes))
         grain = max(grain, self.part.capacity // 512)
@@ -168,6 +186,8 @@ class Downsets:
         return self.rounded(self._root())
 
     def _root(self) -> int:
+        if not self.searchable:
+            return 0
         at, state = np.zeros(1, dtype=np.int64), self.start()
         return int(
             heuristic(
@@ -177,8 +197,8 @@ class Downsets:
 
     def start(self) -> Array:
         """The state at the begin: words of what is on chip, and of what has a copy."""
-        resident = _words([sum(1 << a for a in self.part.resident)])[0]
-        copied = _words([sum(1 << a for a in self.part.copied)])[0]
+        resident = _words([sum(1 << a for a in self.part.resident)], 2)[0]
+        copied = _words([sum(1 << a for a in self.part.copied)], 2)[0]
         return np.concatenate([resident, copied])[np.newaxis, :]
 
     def _units(self, unit: Array) -> Array:
@@ -197,7 +217,7 @@ def _closure(before: tuple[int, ...]) -> list[int]:
     return masks
 
 
-def _words(masks: Any) -> Array:
-    """Masks as rows of two 64-bit words."""
-    rows = [(x & ((1 << 64) - 1), x >> 64) for x in masks]
-    return np.array(rows, dtype=np.uint64).reshape(len(rows), 2)
+def _words(masks: Sequence[int], words: int) -> Array:
+    """Masks as rows of 64-bit words, lowest first."""
+    whole = b"".join(mask.to_bytes(8 * words, "little") for mask in masks)
+    return np.frombuffer(whole, dtype="<u8").reshape(len(masks), words).copy()

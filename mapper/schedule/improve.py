@@ -18,7 +18,7 @@ from mapper.schedule.exact import model_size, solve_capacity
 from mapper.schedule.levels import Way, search
 from mapper.schedule.neighbourhood import Window, improve, spliced, window_at
 from mapper.schedule.part import Part, along, contracted
-from mapper.schedule.prices import affordable, least_priced
+from mapper.schedule.prices import Prices, affordable, ascend, entries_within, least_priced
 from mapper.schedule.problem import Problem, Schedule, cost_of, rank_of
 from mapper.schedule.side_by_side import side_by_side
 from mapper.schedule.solver import Limits, Progress
@@ -49,6 +49,9 @@ _PHASES = (
     _Phase(0.5, 400_000, 3_000, Effort(16, 400_000, (4, 0), 12_000_000)),
     _Phase(0.9, 800_000, 10_000, Effort(8, 1_500_000, (0,), 20_000_000)),
 )
+# Chains that are made one for a table over a whole segment: shares of the capacity, 0 for none.
+_TABLES = (8, 0)
+_TIMES = 6  # that such a table is made, at least
 _GUIDED = 6  # orders that a stretch suggests are tried, those of largest gain
 _AROUND = 24  # operators before and after such a stretch that have to adapt
 
@@ -175,11 +178,40 @@ class _Segments:
                 # Nothing else is as strong where it can end: then it gets the rest.
                 steps[-1] = (1.0 if exact else 0.2, steps[-1][1])
         if not exact:
+            if tables := self._tables(span, limits, budget):
+                steps.append((0.1, partial(self._shorten, span, 5_000, 300)))
+                steps += [(0.5, partial(self._table, span, downsets)) for downsets in tables]
             steps += [(phase.share, partial(self._phase, span, phase)) for phase in _PHASES]
         for fraction, step in steps:
             if not self._open(span, limits):
                 return
             step(limits.share(fraction), int(budget * fraction))
+
+    def _tables(self, span: range, limits: Limits, budget: int) -> list[Downsets]:
+        """Down-sets of the segment, if there is time for tables over them, coarser ones first."""
+        part, found = self._window(span).part, list[Downsets]()
+        for share in _TABLES:
+            smaller = contracted(part, part.capacity // share).part if share else part
+            downsets = downsets_of(smaller, _EXACT_SETS, searchable=False)
+            if downsets is None or not affordable(downsets, limits, budget, tables=_TIMES):
+                break
+            found.append(downsets)
+        return found
+
+    def _table(self, span: range, downsets: Downsets, limits: Limits, budget: int) -> None:
+        """A bound on the segment from what tensors pay when they leave, beside better schedules."""
+
+        def bound(own: Limits) -> None:
+            ascend(
+                downsets,
+                Prices(downsets),
+                upper=self._window(span).cost,
+                limits=own,
+                entries=entries_within(own, budget),
+                on_better=lambda b: self._raise(span, b),
+            )
+
+        side_by_side(limits, lambda own: self._shorten(span, 50_000, 1_000, own, budget), bound)
 
     def _phase(self, span: range, phase: _Phase, limits: Limits, budget: int) -> None:
         """A better schedule and a higher bound, side by side; then one learns from the other."""

@@ -1,60 +1,35 @@
-"""A lower bound that knows which tensors are on chip, with prices that make it sharp.
+"""Prices that make the table of what is on chip a sharp bound, and the search with it.
 
-It forgets which of them have a copy off chip. The write of a tensor is shared out over the occasions
-at which it can leave, each between two reads: Lagrange multipliers of "written once". Prices follow
-the cheapest way, at first one that a search has found, then the one that the table thinks of: where
-a tensor leaves there, it shall pay.
+The write of a tensor is shared out over the occasions at which it can leave, each between two reads:
+Lagrange multipliers of "written once". Any shares give a bound, a concave function of them; each
+table says on which occasions tensors leave on its cheapest way, and that is a direction in which the
+bound rises (B. T. Polyak, "Minimization of unsmooth functionals", 1969).
 """
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from mapper.schedule.chip import ChipTable
-from mapper.schedule.compiled.chip import FAR, fill_chip, masks_of
-from mapper.schedule.compiled.lattice import live_units
-from mapper.schedule.downsets import TIES, Downsets
+from mapper.schedule.downsets import Downsets
 from mapper.schedule.levels import Searched, Way, least, search
+from mapper.schedule.priced import Leaving, Priced, entries_of, priced, readers_of
 from mapper.schedule.problem import bits
 from mapper.schedule.solver import Limits
 
-__all__ = ["Priced", "Prices", "affordable", "least_priced", "leavings_of", "priced"]
+__all__ = ["Prices", "affordable", "ascend", "entries_within", "least_priced", "leavings_of"]
 
 Array = Any
-_BITS = 24  # live tensors of a down-set that has entries, at most
-_CHUNK = 4_000_000  # entries between two looks at the clock
-_ENTRIES = 650_000_000  # two bytes each
+_ENTRIES = 650_000_000  # of one table, two bytes each
 _PER_STATE = 12  # entries that take as long as one state of a search
 _PER_SECOND = 12_000_000  # and per second of one worker
-_CHEAP = 30_000_000  # entries of a table that is worth a second and third look at its prices
-
-# A tensor of a part that leaves the chip, and how many of its readers are to come.
-Leaving = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Priced:
-    """A filled table.
-
-    Attributes
-    ----------
-    table : ChipTable
-    bound : int
-        No way through the part costs less, in bytes; or `upper` was reached.
-    entries : int
-    leavings : list of Leaving
-        On the cheapest way that the table knows of.
-    """
-
-    table: ChipTable
-    bound: int
-    entries: int
-    leavings: list[Leaving]
+_TURNS = 16  # tables that are made for one part, at most
+_STALLED = 2  # turns without a bound that is better by more than a little: steps get shorter
+_SHORTEST = 0.2  # of steps, in steps that would close the gap if the bound were linear
+_LITTLE = 0.001  # of the upper bound
 
 
 class Prices:
@@ -69,16 +44,100 @@ class Prices:
             first = 0 if a in held else 1
             if last >= first:
                 self.share[a, first : last + 1] = 1 / (last + 1 - first)
+        self._possible = self.share > 0
+        self._write = [0 if a in part.copied else cost for a, cost in enumerate(part.write)]
 
-    def follow(self, leavings: list[Leaving], step: float) -> None:
-        """Moves shares by `step` towards the occasions at which tensors leave on some way."""
+    def follow(self, leavings: list[Leaving]) -> None:
+        """Moves all shares to the occasions at which tensors leave on some way."""
         occasions: dict[int, set[int]] = {}
         for a, to_come in leavings:
             occasions.setdefault(a, set()).add(to_come)
         for a, own in occasions.items():
-            self.share[a] *= 1 - step
+            self.share[a] = 0.0
             for to_come in own:
-                self.share[a, to_come] += step / len(own)
+                self.share[a, to_come] = 1 / len(own)
+
+    def climb(self, leavings: list[Leaving], by: float) -> bool:
+        """Changes the shares so that the bound would rise `by` bytes if it were linear.
+
+        Parameters
+        ----------
+        leavings : list of Leaving
+            On the cheapest way with these shares.
+
+        Returns
+        -------
+        bool
+            Whether there is such a direction. Without one, no shares have a higher bound.
+        """
+        paid = np.zeros_like(self.share)
+        for a, to_come in leavings:
+            paid[a, to_come] += self._write[a]
+        number = np.maximum(self._possible.sum(axis=1, keepdims=True), 1)
+        slope = np.where(self._possible, paid - paid.sum(axis=1, keepdims=True) / number, 0.0)
+        steepness = float((slope**2).sum())
+        if not steepness:
+            return False
+        for a in {a for a, _ in leavings}:
+            own = self._possible[a]
+            self.share[a, own] = _projected(self.share[a, own] + by / steepness * slope[a, own])
+        return True
+
+
+def _projected(x: Array) -> Array:
+    """The nearest shares that are at least 0 and add up to 1."""
+    falling = np.sort(x)[::-1]
+    excess = (np.cumsum(falling) - 1) / np.arange(1, x.size + 1)
+    return np.maximum(x - excess[falling > excess][-1], 0.0)
+
+
+def ascend(
+    downsets: Downsets,
+    prices: Prices,
+    *,
+    upper: int,
+    limits: Limits,
+    entries: int,
+    on_better: Callable[[int], None] | None = None,
+) -> tuple[Priced | None, int]:
+    """The table of the best bound on the way up from some prices, and entries filled in all.
+
+    Parameters
+    ----------
+    upper : int
+        Bytes, more than 0; where the bound gets there, it is done with.
+    limits : Limits
+        Its clock and its workers.
+    entries : int
+        Of all tables together, after the first.
+    on_better : callable, optional
+        Receives each better bound.
+    """
+    turns = max(1, min(_TURNS, entries // entries_of(downsets)))
+    best: Priced | None = None
+    spent, stalled, step = 0, 0, 1.0
+    for turn in range(turns):
+        found = priced(downsets, prices.share, upper=upper, limits=limits, most=_ENTRIES)
+        if found is None:
+            break
+        spent += found.entries
+        stalled += 1
+        if best is None or found.bound > best.bound:
+            if best is None or found.bound - best.bound > upper * _LITTLE:
+                stalled = 0
+            best = found
+            if on_better is not None:
+                on_better(min(upper, found.bound))
+        if found.bound >= upper or turn + 1 == turns:
+            break
+        if stalled == _STALLED:
+            stalled, step = 0, step / 2
+            if step < _SHORTEST:
+                break
+        short = max(upper - found.bound, upper * _LITTLE)
+        if not prices.climb(found.leavings, step * short):
+            break
+    return best, spent
 
 
 def least_priced(
@@ -109,63 +168,43 @@ def least_priced(
     upper = min(upper, way.cost) if way is not None else upper
     if first.complete or bound >= upper:
         return first
-    most = _most_entries(limits, budget - spent)
-    if entries <= most:
+    if affordable(downsets, limits, budget - spent):
         prices = Prices(downsets)
         if way is not None:
-            prices.follow(leavings_of(downsets, way), 1.0)
-        best = 0
-        for turn in range(3 if 3 * entries <= min(most, _CHEAP) else 1):
-            found = priced(downsets, prices, upper=upper, limits=limits, most=most)
-            spent += entries // _PER_STATE
-            if found is None:
-                break
-            if found.bound > best:
-                best, downsets.chip = found.bound, found.table
+            prices.follow(leavings_of(downsets, way))
+        half = entries_within(limits, budget - spent) // 2
+        found, filled = ascend(downsets, prices, upper=upper, limits=limits, entries=half)
+        spent += filled // _PER_STATE
+        if found is not None:
+            downsets.chip = found.table
             bound = max(bound, min(upper, found.bound))
             if bound >= upper:
                 return Searched(way, bound, True, spent)
-            prices.follow(found.leavings, 0.5 / (1 + turn))
     last = least(
         downsets, limits, upper=upper, lower=bound, budget=max(0, budget - spent), widest=widest
     )
     return Searched(last.way or way, max(bound, last.bound), last.complete, spent + last.states)
 
 
-def affordable(downsets: Downsets, limits: Limits, budget: int) -> bool:
-    """Whether there is room and time for a table for all down-sets."""
-    return entries_of(downsets) <= _most_entries(limits, budget)
+def affordable(downsets: Downsets, limits: Limits, budget: int, *, tables: int = 1) -> bool:
+    """Whether there is room for a table for all down-sets, and time for so many."""
+    entries = entries_of(downsets)
+    return entries <= min(_ENTRIES, entries_within(limits, budget) // tables)
 
 
-def _most_entries(limits: Limits, budget: int) -> int:
-    most = min(_ENTRIES, budget * 3 // 4 * _PER_STATE)
-    remaining = limits.remaining()
+def entries_within(limits: Limits, budget: int) -> int:
+    """Entries of tables that three quarters of the time, or of so many states, are enough for."""
+    most, remaining = budget * 3 // 4 * _PER_STATE, limits.remaining()
     if remaining is None:
         return most
     return min(most, int(0.75 * remaining * _PER_SECOND * min(2, limits.workers)))
-
-
-def entries_of(downsets: Downsets) -> int:
-    """Entries of a table for all down-sets, and what it takes to number them."""
-    live = _live(downsets)
-    if live.max() > _BITS:
-        return 1 << 62
-    fitting = _most_on_chip(downsets.part.sizes, downsets.part.capacity)
-    _, counts = _room(live, fitting, 1 << 62)
-    # All masks of so many bits are listed, too.
-    return int(counts[live].sum()) + (1 << int(live.max()))
-
-
-def _live(downsets: Downsets) -> Array:
-    """Live tensors of each down-set."""
-    return live_units(downsets.live, np.ones(len(downsets.part.sizes), dtype=np.int64))
 
 
 def leavings_of(downsets: Downsets, way: Way) -> list[Leaving]:
     """Where tensors leave on a way through the part."""
     part, found = downsets.part, []
     done, before = 0, sum(1 << a for a in part.resident)
-    reads = _readers(downsets)
+    reads = readers_of(downsets)
     for o, after in zip(way.order, way.resident, strict=True):
         operands = sum(1 << a for a in {*part.reads[o], *part.makes[o]})
         now = done | 1 << o
@@ -175,173 +214,3 @@ def leavings_of(downsets: Downsets, way: Way) -> list[Leaving]:
                 found.append((a, (reads[a] & ~(now if operands >> a & 1 else done)).bit_count()))
         done, before = now, after
     return found
-
-
-def priced(
-    downsets: Downsets, prices: Prices, *, upper: int, limits: Limits, most: int
-) -> Priced | None:
-    """The table with these prices; None where it would have too few entries, or the time ends.
-
-    Parameters
-    ----------
-    upper : int
-        Bytes, more than 0; higher costs are not told apart.
-    limits : Limits
-        Its clock, and whether there is a second worker for half of the sets.
-    most : int
-        Entries. The down-sets with most live tensors get none where there would be more.
-    """
-    part, count = downsets.part, downsets.count
-    live = _live(downsets)
-    fitting = _most_on_chip(part.sizes, part.capacity)
-    length, counts = _room(live, fitting, most)
-    if length < 1:
-        return None
-    masks, rank = _masks_of(length, fitting)
-    number = np.where(live <= length, counts[np.minimum(live, length)], 0)
-    ends = np.concatenate([[0], np.cumsum(number)]).astype(np.int64)
-    where = np.where(live <= length, ends[:-1], -1)
-    chip = np.zeros(int(ends[-1]), dtype=np.uint16)
-    scale = (FAR - 1) / upper
-    fetch = np.array([int(min(x * scale, FAR)) for x in part.fetch], dtype=np.int32)
-    price = np.zeros(prices.share.shape, dtype=np.int32)
-    for a, cost in enumerate(part.write):
-        paid = 0 if a in part.copied else min(cost * scale, FAR)
-        price[a] = np.floor(prices.share[a] * paid + 1e-9)
-    work = (
-        downsets.sets,
-        downsets.live,
-        downsets.readers,
-        downsets.first,
-        downsets.moves,
-        downsets.targets,
-        downsets.operands,
-        downsets.size,
-        fetch,
-        price,
-        downsets.load,
-        part.capacity,
-        masks,
-        rank,
-        counts,
-        where,
-        chip,
-        downsets.unit,
-        downsets.where,
-        downsets.width,
-        downsets.table,
-        downsets.rate / (TIES + 1) * scale,  # without the part of a charge that breaks ties
-    )
-    for size in range(len(part.reads), -1, -1):
-        begin = int(downsets.level[size])
-        end = int(downsets.level[size + 1]) if size < len(part.reads) else count
-        while begin < end and size < len(part.reads):
-            if limits.exhausted():
-                return None
-            until = int(np.searchsorted(ends, ends[begin] + _CHUNK, side="right")) - 1
-            until = min(end, max(begin + 1, until))
-            _in_two(work, begin, until, ends, limits.workers)
-            begin = until
-    table = ChipTable(rank, where, np.cumsum(price, axis=1), chip, 1 / scale)
-    cost, leavings = _cheapest(downsets, table, fetch, price)
-    quanta = int(np.ceil(cost / scale / downsets.quantum - 1e-6))
-    return Priced(table, quanta * downsets.quantum, chip.size, leavings)
-
-
-def _cheapest(
-    downsets: Downsets, table: ChipTable, fetch: Array, price: Array
-) -> tuple[int, list[Leaving]]:
-    """Cost of the cheapest way that a table knows of, and where tensors leave on it.
-
-    It ends at a down-set without entries, or where costs are not told apart.
-    """
-    part, found = downsets.part, []
-    reads = _readers(downsets)
-    resident, i = sum(1 << a for a in part.resident), 0
-
-    def live(i: int) -> int:
-        return int(downsets.live[i, 0]) | int(downsets.live[i, 1]) << 64
-
-    def ahead(i: int, resident: int) -> int:
-        if table.where[i] < 0:
-            return 0
-        mask = sum(1 << p for p, a in enumerate(bits(live(i))) if resident >> a & 1)
-        return int(table.chip[table.where[i] + table.rank[mask]])
-
-    cost = ahead(0, resident)
-    while i < downsets.count - 1 and table.where[i] >= 0:
-        now = ahead(i, resident)
-        if now >= FAR:
-            break
-        done = int(downsets.sets[i, 0]) | int(downsets.sets[i, 1]) << 64
-        for a in bits(resident):
-            to_come = (reads[a] & ~done).bit_count()
-            if int(price[a, to_come]) + ahead(i, resident & ~(1 << a)) == now:
-                found.append((a, to_come))
-                resident &= ~(1 << a)
-                break
-        else:
-            for e in range(int(downsets.first[i]), int(downsets.first[i + 1])):
-                o, j = int(downsets.moves[e]), int(downsets.targets[e])
-                operands = sum(1 << a for a in {*part.reads[o], *part.makes[o]})
-                kept = sum(part.sizes[a] for a in bits(resident & ~operands))
-                paid = sum(int(fetch[a]) for a in bits(operands & live(i) & ~resident))
-                after = (resident | operands) & live(j)
-                if kept + part.load[o] <= part.capacity and paid + ahead(j, after) == now:
-                    i, resident = j, after
-                    break
-            else:
-                break  # by a set without entries
-    return cost, found
-
-
-def _in_two(work: tuple[Any, ...], begin: int, end: int, ends: Array, workers: int) -> None:
-    """Sets of one level do not depend on each other: a second worker takes half of the entries."""
-    middle = int(np.searchsorted(ends, (ends[begin] + ends[end]) // 2))
-    if workers < 2 or ends[end] - ends[begin] < 100_000 or not begin < middle < end:
-        fill_chip(begin, end, *work)
-        return
-    other = threading.Thread(target=fill_chip, args=(middle, end, *work), name="chip")
-    other.start()
-    fill_chip(begin, middle, *work)
-    other.join()
-
-
-def _readers(downsets: Downsets) -> list[int]:
-    part = downsets.part
-    return [
-        sum(1 << o for o, own in enumerate(part.reads) if a in own) for a in range(len(part.sizes))
-    ]
-
-
-@lru_cache(maxsize=2)
-def _masks_of(length: int, fitting: int) -> tuple[Array, Array]:
-    masks, rank = masks_of(length, fitting)
-    return masks, rank
-
-
-def _most_on_chip(sizes: tuple[int, ...], capacity: int) -> int:
-    """Tensors that are on chip at once at most."""
-    number = 0
-    for size in sorted(sizes):
-        capacity -= size
-        if capacity < 0:
-            break
-        number += 1
-    return number
-
-
-def _room(live: Array, fitting: int, most: int) -> tuple[int, Array]:
-    """Live tensors of the largest sets that have entries, and by these how many entries a set has."""
-    counts = np.ones(_BITS + 1, dtype=np.int64)
-    row = np.zeros(_BITS + 2, dtype=np.int64)
-    row[0], total = 1, 0
-    sets = np.bincount(np.minimum(live, _BITS + 1), minlength=_BITS + 2)
-    for length in range(_BITS + 1):
-        if length:
-            row[1:] += row[:-1].copy()
-        counts[length] = row[: fitting + 1].sum()
-        total += int(counts[length] * sets[length])
-        if total > most:
-            return length - 1, counts
-    return int(min(_BITS, live.max())), counts

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from mapper.schedule.compiled.words import ONE, ZERO, has, lowest, total_of
+from mapper.schedule.compiled.words import ONE, ZERO, contains, has, lowest, members, number_of
 
 __all__ = ["FAR", "chip_ahead", "fill_chip", "masks_of"]
 
@@ -38,30 +38,6 @@ def masks_of(bits: int, most: int) -> Any:
         if rank[q] >= 0:
             masks[rank[q]] = q
     return masks, rank
-
-
-@njit(cache=True)
-def _ones(x: Any) -> int:
-    number = 0
-    while x:
-        x &= x - ONE
-        number += 1
-    return number
-
-
-@njit(cache=True)
-def _members(low: Any, high: Any, out: Array) -> int:
-    """Writes the members of a set, ascending; returns how many."""
-    number = 0
-    while low:
-        out[number] = lowest(low)
-        number += 1
-        low &= low - ONE
-    while high:
-        out[number] = 64 + lowest(high)
-        number += 1
-        high &= high - ONE
-    return number
 
 
 @njit(cache=True, nogil=True)
@@ -98,21 +74,22 @@ def fill_chip(
     masks have `l` bits. Sets with ``where[i] < 0`` have no entries: of them is known what the coarse
     table says, of units off chip; one of its units is `rate`.
     """
-    mine, theirs = np.zeros(128, dtype=np.int64), np.zeros(128, dtype=np.int64)
-    position = np.zeros(128, dtype=np.int64)
+    tensors = 64 * live.shape[1]
+    mine, theirs = np.zeros(tensors, dtype=np.int64), np.zeros(tensors, dtype=np.int64)
+    position = np.zeros(tensors, dtype=np.int64)
     most = 0
     for i in range(begin, end):
         if where[i] >= 0:
-            most = max(most, count[_members(live[i, 0], live[i, 1], mine)])
+            most = max(most, count[members(live[i], mine)])
     held, after = np.zeros(most, dtype=np.int64), np.zeros(most, dtype=np.int32)
     kept, paid = np.zeros(most, dtype=np.int64), np.zeros(most, dtype=np.int32)
-    bit_size, bit_paid = np.zeros(128, dtype=np.int64), np.zeros(128, dtype=np.int32)
-    bit_after = np.zeros(128, dtype=np.int32)
+    bit_size, bit_paid = np.zeros(tensors, dtype=np.int64), np.zeros(tensors, dtype=np.int32)
+    bit_after = np.zeros(tensors, dtype=np.int32)
     for i in range(begin, end):
         at = where[i]
         if at < 0:
             continue
-        bits = _members(live[i, 0], live[i, 1], mine)
+        bits = members(live[i], mine)
         number = count[bits]
         chip[at] = FAR
         for x in range(1, number):
@@ -121,26 +98,28 @@ def fill_chip(
             chip[at + x] = FAR
         for e in range(first[i], first[i + 1]):
             o, j = moves[e], targets[e]
-            p0, p1 = operands[o, 0], operands[o, 1]
-            others = _members(live[j, 0], live[j, 1], theirs)
+            touched = operands[o]
+            others = members(live[j], theirs)
             fresh = np.int32(0)
             for b in range(others):
                 position[theirs[b]] = b
-                if has(p0, p1, theirs[b]):
+                if contains(touched, theirs[b]):
                     fresh |= np.int32(1 << b)
             total = np.int32(0)
             for b in range(bits):
                 a = mine[b]
                 bit_size[b], bit_paid[b], bit_after[b] = 0, 0, 0
-                if has(p0, p1, a):
+                if contains(touched, a):
                     bit_paid[b] = -fetch[a]
                     total += fetch[a]
                 else:
                     bit_size[b] = size[a]
-                    if has(live[j, 0], live[j, 1], a):
+                    if contains(live[j], a):
                         bit_after[b] = np.int32(1 << position[a])
             then, wide = where[j], width[j]
-            units = total_of(live[j, 0], live[j, 1], unit)
+            units = np.int64(0)
+            for b in range(others):
+                units += unit[theirs[b]]
             after[0], kept[0], paid[0] = fresh, load[o], total
             for x in range(number):
                 if x:
@@ -164,8 +143,7 @@ def fill_chip(
                         chip[at + x] = value
         for b in range(bits):
             a = mine[b]
-            to_come = _ones(readers[a, 0] & ~sets[i, 0]) + _ones(readers[a, 1] & ~sets[i, 1])
-            bit_paid[b] = price[a, to_come]
+            bit_paid[b] = price[a, number_of(readers[a], sets[i])]
         for x in range(1, number):
             if held[x] > capacity:
                 continue
@@ -215,7 +193,7 @@ def chip_ahead(
         if on_chip:
             mask |= bit
         if has(c0, c1, a):
-            to_come = _ones(readers[a, 0] & ~sets[j, 0]) + _ones(readers[a, 1] & ~sets[j, 1])
+            to_come = number_of(readers[a], sets[j])
             if on_chip:
                 less += before[a, to_come]
             elif to_come:

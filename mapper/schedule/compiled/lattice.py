@@ -7,11 +7,27 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from mapper.schedule.compiled.words import ONE, ZERO, has, mixed, total_of
+from mapper.schedule.compiled.words import ONE, contains, lowest, row_hash
 
 __all__ = ["enumerate_sets", "least_peak", "live_sets", "live_units"]
 
 Array = Any
+
+
+@njit(cache=True, inline="always")
+def _within(small: Array, large: Array) -> Any:
+    for word in range(small.size):
+        if small[word] & ~large[word]:
+            return False
+    return True
+
+
+@njit(cache=True, inline="always")
+def _equal(one: Array, other: Array) -> Any:
+    for word in range(one.size):
+        if one[word] != other[word]:
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True)
@@ -20,7 +36,7 @@ def enumerate_sets(before: Array, n: int, limit: int) -> Any:
 
     Parameters
     ----------
-    before : (n, 2) uint64
+    before : (n, words) uint64
         Operators that must have run.
     limit : int
         Most down-sets.
@@ -38,37 +54,43 @@ def enumerate_sets(before: Array, n: int, limit: int) -> Any:
         size = 1 << 14
     slots = np.full(size, -1, dtype=np.int32)
     mask = np.uint64(size - 1)
-    room = min(limit, 1024)
-    sets = np.zeros((room, 2), dtype=np.uint64)
+    room, words = min(limit, 1024), before.shape[1]
+    sets = np.zeros((room, words), dtype=np.uint64)
     first = np.zeros(limit + 1, dtype=np.int64)
     level = np.zeros(n + 2, dtype=np.int64)
     moves = np.zeros(8192, dtype=np.int16)
     targets = np.zeros(8192, dtype=np.int32)
     used, count = 0, 1
-    h0 = mixed(ZERO, ZERO) & mask
-    slots[h0] = 0
+    then = np.zeros(words, dtype=np.uint64)
+    some, every = np.zeros(words, dtype=np.uint64), np.zeros(words, dtype=np.uint64)
+    possible = np.zeros(n, dtype=np.int64)
+    slots[row_hash(then) & mask] = 0
     begin, end = 0, 1
     for step in range(n):
         level[step] = begin
+        some[:], every[:] = sets[begin], sets[begin]
+        for i in range(begin + 1, end):
+            for word in range(words):
+                some[word] |= sets[i, word]
+                every[word] &= sets[i, word]
+        candidates = 0
+        for o in range(n):
+            if not contains(every, o) and _within(before[o], some):
+                possible[candidates] = o
+                candidates += 1
         for i in range(begin, end):
             first[i] = used
-            low, high = sets[i, 0], sets[i, 1]
-            for o in range(n):
-                if has(low, high, o):
+            for candidate in range(candidates):
+                o = possible[candidate]
+                if contains(sets[i], o) or not _within(before[o], sets[i]):
                     continue
-                if (before[o, 0] & ~low) | (before[o, 1] & ~high):
-                    continue
-                a, b = low, high
-                if o < 64:
-                    a |= ONE << np.uint64(o)
-                else:
-                    b |= ONE << np.uint64(o - 64)
-                slot = mixed(a, b) & mask
+                then[:] = sets[i]
+                then[o >> 6] |= ONE << np.uint64(o & 63)
+                slot = row_hash(then) & mask
                 found = -1
                 while slots[slot] >= 0:
-                    j = slots[slot]
-                    if sets[j, 0] == a and sets[j, 1] == b:
-                        found = j
+                    if _equal(sets[slots[slot]], then):
+                        found = slots[slot]
                         break
                     slot = (slot + ONE) & mask
                 if found < 0:
@@ -76,11 +98,11 @@ def enumerate_sets(before: Array, n: int, limit: int) -> Any:
                         return -1, sets, level, first, moves, targets
                     if count >= room:
                         room = min(limit, 2 * room)
-                        grown = np.zeros((room, 2), dtype=np.uint64)
+                        grown = np.zeros((room, words), dtype=np.uint64)
                         grown[:count] = sets[:count]
                         sets = grown
                     found = count
-                    sets[count, 0], sets[count, 1] = a, b
+                    sets[count] = then
                     slots[slot] = count
                     count += 1
                     if 3 * count > size:
@@ -88,7 +110,7 @@ def enumerate_sets(before: Array, n: int, limit: int) -> Any:
                         mask = np.uint64(size - 1)
                         slots = np.full(size, -1, dtype=np.int32)
                         for j in range(count):
-                            at = mixed(sets[j, 0], sets[j, 1]) & mask
+                            at = row_hash(sets[j]) & mask
                             while slots[at] >= 0:
                                 at = (at + ONE) & mask
                             slots[at] = j
@@ -111,30 +133,26 @@ def enumerate_sets(before: Array, n: int, limit: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def live_sets(sets: Array, count: int, made: Array, users: Array) -> Any:
-    """Tensors that are live after each down-set: (count, 2) uint64.
+def live_sets(sets: Array, count: int, made: Array, users: Array, words: int) -> Any:
+    """Tensors that are live after each down-set: (count, words) uint64.
 
     `made` is the operator that makes a tensor, -1 for one that begins with its first use, -2 for
     one that was there before.
     """
-    m = made.size
-    live = np.zeros((count, 2), dtype=np.uint64)
+    live = np.zeros((count, words), dtype=np.uint64)
     for i in range(count):
-        low, high = sets[i, 0], sets[i, 1]
-        for a in range(m):
-            if not ((users[a, 0] & ~low) | (users[a, 1] & ~high)):
+        for a in range(made.size):
+            if made[a] >= 0 and not contains(sets[i], made[a]):
                 continue
-            if made[a] >= 0:
-                begun = has(low, high, made[a]) != ZERO
-            elif made[a] == -1:
-                begun = ((users[a, 0] & low) | (users[a, 1] & high)) != ZERO
-            else:
-                begun = True
-            if begun:
-                if a < 64:
-                    live[i, 0] |= ONE << np.uint64(a)
-                else:
-                    live[i, 1] |= ONE << np.uint64(a - 64)
+            if _within(users[a], sets[i]):
+                continue
+            if made[a] == -1:
+                begun = False
+                for word in range(users.shape[1]):
+                    begun |= (users[a, word] & sets[i, word]) != 0
+                if not begun:
+                    continue
+            live[i, a >> 6] |= ONE << np.uint64(a & 63)
     return live
 
 
@@ -143,7 +161,11 @@ def live_units(live: Array, unit: Array) -> Array:
     """Live units after each down-set."""
     result = np.zeros(live.shape[0], dtype=np.int64)
     for i in range(live.shape[0]):
-        result[i] = total_of(live[i, 0], live[i, 1], unit)
+        for word in range(live.shape[1]):
+            x = live[i, word]
+            while x:
+                result[i] += unit[64 * word + lowest(x)]
+                x &= x - ONE
     return result
 
 
@@ -164,11 +186,15 @@ def least_peak(
     move = np.full(count, -1, dtype=np.int64)
     peak[0] = 0
     for i in range(count):
-        l0, l1 = live[i, 0], live[i, 1]
         for e in range(first[i], first[i + 1]):
             o, j = moves[e], targets[e]
-            others = total_of(l0 & ~operands[o, 0], l1 & ~operands[o, 1], size)
-            value = max(peak[i], others + load[o])
+            value = load[o]
+            for word in range(live.shape[1]):
+                x = live[i, word] & ~operands[o, word]
+                while x:
+                    value += size[64 * word + lowest(x)]
+                    x &= x - ONE
+            value = max(peak[i], value)
             if value < peak[j]:
                 peak[j], parent[j], move[j] = value, i, o
     return peak, parent, move

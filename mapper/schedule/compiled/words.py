@@ -1,4 +1,4 @@
-"""Sets of up to 128 operators or tensors as two 64-bit words.
+"""Sets of operators or tensors as 64-bit words: two of them in a search, rows of any length in tables.
 
 Numba looks at the file of a function alone when it decides whether its cached code is current: after
 a change here, the cache of the modules beside it must be removed.
@@ -11,7 +11,20 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["MIX", "MIX2", "ONE", "ZERO", "has", "lowest", "mixed", "total_of"]
+__all__ = [
+    "MIX",
+    "MIX2",
+    "ONE",
+    "ZERO",
+    "contains",
+    "has",
+    "lowest",
+    "members",
+    "mixed",
+    "number_of",
+    "row_hash",
+    "total_of",
+]
 
 Array = Any
 
@@ -60,3 +73,41 @@ def mixed(a: Any, b: Any) -> Any:
     h ^= h >> _SHIFT
     h = (h + b) * MIX2
     return h ^ (h >> _SHIFT)
+
+
+@njit(cache=True, inline="always")
+def contains(row: Array, i: int) -> Any:
+    return (row[i >> 6] >> np.uint64(i & 63)) & ONE
+
+
+@njit(cache=True)
+def members(row: Array, out: Array) -> int:
+    """Writes the members of a set, ascending; returns how many."""
+    number = 0
+    for word in range(row.size):
+        x = row[word]
+        while x:
+            out[number] = 64 * word + lowest(x)
+            number += 1
+            x &= x - ONE
+    return number
+
+
+@njit(cache=True)
+def number_of(row: Array, without: Array) -> int:
+    """How many members of a set are not in another."""
+    number = 0
+    for word in range(row.size):
+        x = row[word] & ~without[word]
+        while x:
+            number += 1
+            x &= x - ONE
+    return number
+
+
+@njit(cache=True)
+def row_hash(row: Array) -> Any:
+    h = ZERO
+    for word in range(0, row.size, 2):
+        h = mixed(row[word] ^ h, row[word + 1])
+    return h
