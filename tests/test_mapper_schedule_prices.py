@@ -117,7 +117,9 @@ class TestParts:
                 cost = plain.way.cost
                 positive += cost > 0
                 for prices in (Prices(downsets), _random_prices(downsets, seed)):
-                    found = priced(downsets, prices.share, upper=cost + 3, limits=LIMITS, most=10**6)
+                    found = priced(
+                        downsets, prices.share, upper=cost + 3, limits=LIMITS, most=10**6
+                    )
                     assert found is not None
                     assert found.bound <= cost, seed
                     downsets.chip = found.table

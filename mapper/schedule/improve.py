@@ -50,7 +50,7 @@ _PHASES = (
     _Phase(0.9, 800_000, 10_000, Effort(8, 1_500_000, (0,), 20_000_000)),
 )
 # Chains that are made one for a table over a whole segment: shares of the capacity, 0 for none.
-_TABLES = (8, 0)
+_TABLES = (4, 0)
 _TIMES = 6  # that such a table is made, at least
 _GUIDED = 6  # orders that a stretch suggests are tried, those of largest gain
 _AROUND = 24  # operators before and after such a stretch that have to adapt
@@ -180,7 +180,8 @@ class _Segments:
         if not exact:
             if tables := self._tables(span, limits, budget):
                 steps.append((0.1, partial(self._shorten, span, 5_000, 300)))
-                steps += [(0.5, partial(self._table, span, downsets)) for downsets in tables]
+                prices: list[Prices] = []
+                steps += [(0.8, partial(self._table, span, own, prices)) for own in tables]
             steps += [(phase.share, partial(self._phase, span, phase)) for phase in _PHASES]
         for fraction, step in steps:
             if not self._open(span, limits):
@@ -198,13 +199,19 @@ class _Segments:
             found.append(downsets)
         return found
 
-    def _table(self, span: range, downsets: Downsets, limits: Limits, budget: int) -> None:
-        """A bound on the segment from what tensors pay when they leave, beside better schedules."""
+    def _table(
+        self, span: range, downsets: Downsets, known: list[Prices], limits: Limits, budget: int
+    ) -> None:
+        """A bound on the segment from what tensors pay when they leave, beside better schedules.
+
+        Prices begin with the last `known` ones, those of a coarser table, and become known.
+        """
+        known.append(Prices(downsets, known[-1] if known else None))
 
         def bound(own: Limits) -> None:
             ascend(
                 downsets,
-                Prices(downsets),
+                known[-1],
                 upper=self._window(span).cost,
                 limits=own,
                 entries=entries_within(own, budget),

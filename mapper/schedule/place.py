@@ -27,6 +27,7 @@ from mapper.schedule.solver import Limits, Progress
 __all__ = ["packed", "place"]
 
 _PACK = 0.02  # share of the effort for one attempt
+_CHEAPEST = 0.3  # of the time for the cheapest schedule: where it packs, nothing else is needed
 _REPAIRS = 60  # ways to cut one more interval that are tried
 _TIGHTER = (64, 32, 16, 8)  # shares of the scratchpad that are left free to leave room for holes
 _STATES = 100_000
@@ -92,16 +93,19 @@ def place(
     def done() -> bool:
         return cost()[0] <= max(bound, cost_of(problem, least)) or limits.exhausted()
 
-    def attempt(schedule: Schedule, share: float = _PACK) -> None:
+    def attempt(schedule: Schedule, within: Limits) -> None:
         if rank_of(problem, schedule) < cost():
-            plan = packed(problem, schedule, capacity, limits.share(share))
+            plan = packed(problem, schedule, capacity, within)
             if plan is not None:
                 best.append(plan)
                 if on_progress is not None:
                     on_progress("addresses", cost()[0], bound)
 
     for turn, schedule in enumerate(ranked):
-        attempt(schedule, 5 * _PACK if not turn else _PACK)
+        within = limits.share(5 * _PACK if not turn else _PACK)
+        if not turn:
+            within = replace(within, seconds=limits.share(_CHEAPEST).seconds)
+        attempt(schedule, within)
         if best and cost() <= rank_of(problem, schedule):
             break
     if cost() > rank_of(problem, least):
@@ -126,7 +130,7 @@ def place(
     for schedule in _cut_once(problem, least):
         if done() or rank_of(problem, schedule) >= cost():
             break
-        attempt(schedule)
+        attempt(schedule, limits.share(_PACK))
     need = max(sum(problem.sizes[a] for a in operands) for operands in problem.operands)
     for share in _TIGHTER:
         smaller = capacity - capacity // share
@@ -141,7 +145,7 @@ def place(
             bound=bound,
             budget=int(_STATES * limits.effort),
         )
-        attempt(schedule)
+        attempt(schedule, limits.share(_PACK))
         best.append(arena(problem, schedule, capacity))
     if not done():
         joint = solve_joint(

@@ -33,9 +33,13 @@ _LITTLE = 0.001  # of the upper bound
 
 
 class Prices:
-    """What a tensor pays when it leaves, as a share of one write, by the readers to come."""
+    """What a tensor pays when it leaves, as a share of one write, by the readers to come.
 
-    def __init__(self, downsets: Downsets) -> None:
+    At first the shares of a tensor are equal, or those that it has in `like`, prices of a part with
+    other chains made one.
+    """
+
+    def __init__(self, downsets: Downsets, like: Prices | None = None) -> None:
         part = downsets.part
         held = {a for own in part.held for a in own}
         readers = [sum(a in own for own in part.reads) for a in range(len(part.sizes))]
@@ -45,6 +49,12 @@ class Prices:
             if last >= first:
                 self.share[a, first : last + 1] = 1 / (last + 1 - first)
         self._possible = self.share > 0
+        self._row = {a: row for row, a in enumerate(part.tensors)}
+        if like is not None:
+            for a in self._row.keys() & like._row.keys():
+                row, then = self._row[a], like._row[a]
+                if np.array_equal(self._possible[row], like._possible[then]):
+                    self.share[row] = like.share[then]
         self._write = [0 if a in part.copied else cost for a, cost in enumerate(part.write)]
 
     def follow(self, leavings: list[Leaving]) -> None:
