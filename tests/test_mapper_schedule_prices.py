@@ -14,7 +14,7 @@ from mapper.schedule.greedy import belady
 from mapper.schedule.levels import Way, least, search
 from mapper.schedule.neighbourhood import window_at
 from mapper.schedule.orders import file_order
-from mapper.schedule.part import Part, part_of
+from mapper.schedule.part import Part, contracted, part_of
 from mapper.schedule.priced import entries_of, priced
 from mapper.schedule.prices import Prices, ascend, least_priced, leavings_of
 from mapper.schedule.problem import Problem
@@ -188,3 +188,44 @@ def test_leavings_are_counted_in_readers_to_come() -> None:
     assert leavings_of(downsets, way) == [(x, 2), (x, 1)]
     kept = Way(0, (0, 1, 2, 3, 4), (y | on, big | on, z | on, big2 | on, none))
     assert leavings_of(downsets, kept) == []
+
+
+def test_a_table_takes_more_operators_than_a_search_does() -> None:
+    # In each block x is written once and fetched twice: it does not fit beside y and big, or z and
+    # wide. One block after the other pays the same again.
+    blocks, wiring, sizes = 30, [], {"t0": 1}
+    for i in range(blocks):
+        x, y, big, z, wide, out = (f"{name}{i}" for name in ("x", "y", "big", "z", "wide", "out"))
+        begin = f"out{i - 1}" if i else "t0"
+        wiring += [
+            (f"a{i}", [begin], [x, y]),
+            (f"b{i}", [y], [big]),
+            (f"c{i}", [big, x], [z]),
+            (f"d{i}", [z], [wide]),
+            (f"e{i}", [wide, x], [out]),
+        ]
+        sizes |= {x: 2, y: 6, big: 5, z: 4, wide: 7, out: 1}
+    problem = Problem.of(graph_from(wiring, sizes, [f"out{blocks - 1}"]))
+    part = part_of(problem, 11, resident=())
+    assert downsets_of(part, 10**4) is None
+    downsets = downsets_of(part, 10**4, searchable=False)
+    assert downsets is not None
+    assert downsets.count == 5 * blocks + 1
+    found, _ = ascend(downsets, Prices(downsets), upper=300, limits=LIMITS, entries=10**6)
+    assert found is not None
+    assert found.bound == 6 * blocks
+    assert len(found.leavings) == 2 * blocks
+
+
+def test_prices_begin_where_those_of_a_coarser_part_ended() -> None:
+    graph = ring_graph(12, seed=3)
+    problem, capacity = Problem.of(graph), largest_operator(graph)[1]
+    part = part_of(problem, capacity, resident=())
+    smaller = _filled(contracted(part, capacity).part)
+    coarse = _random_prices(smaller, 5)
+    fine, plain = Prices(_filled(part), coarse), Prices(_filled(part))
+    assert len(smaller.part.tensors) < len(part.tensors)
+    for row, a in enumerate(part.tensors):
+        known = a in smaller.part.tensors
+        want = coarse.share[smaller.part.tensors.index(a)] if known else plain.share[row]
+        assert fine.share[row].tolist() == want.tolist()
