@@ -54,9 +54,18 @@ def run_proofs(
             progress(result)
             verdicts.append(result)
         faulted = [n for n, proof in enumerate(selected) if proof.faulted]
-        found = pool.map(lambda n: selected[n].survivors(), faulted)
-        for n, (count, survivors) in zip(faulted, found, strict=True):
-            verdicts[n] |= {"faults": count, "survivors": survivors}
+        batches = pool.map(lambda n: selected[n].batches(), faulted)
+        # All at once, so that no core waits for the last of one block.
+        pending = [
+            (n, [pool.submit(selected[n].missed, batch) for batch in group])
+            for n, group in zip(faulted, batches, strict=True)
+        ]
+        for n, tries in pending:
+            parts = [job.result() for job in tries]
+            verdicts[n] |= {
+                "faults": sum(count for count, _ in parts),
+                "survivors": [name for _, names in parts for name in names],
+            }
             progress(verdicts[n])
     return verdicts
 

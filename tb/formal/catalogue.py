@@ -17,7 +17,7 @@ from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
 from hw.pe.sparse_digit import Opt2, Opt3, Opt4c, Opt4e
 from hw.pe.stationary import stationary_form
-from tb.formal.catalogue_streams import engines, streams
+from tb.formal.catalogue_streams import block_sums, engines, streams
 from tb.formal.compound import compound_accumulates
 from tb.formal.proof import Proof, added, label, solved
 from tb.formal.properties import cell_accumulates, digits_represent, output_adder_accumulates
@@ -31,7 +31,15 @@ _U4, _U8 = Operand(4, False), Operand(8, False)
 
 def proofs() -> list[Proof]:
     """All proofs."""
-    return [*_recoders(), *_cells(), *_words(), *_compounds(), *streams(), *engines()]
+    return [
+        *_recoders(),
+        *_cells(),
+        *_words(),
+        *_compounds(),
+        *streams(),
+        *engines(),
+        *block_sums(),
+    ]
 
 
 def _recoders() -> Iterator[Proof]:
@@ -159,4 +167,5 @@ def _compounds() -> Iterator[Proof]:
             "step",
             max(1, form.resolve_latency),
             quick=faulted,
+            faulted=faulted and form.resolve_latency > 0,
         )

@@ -13,6 +13,8 @@ from hw.pe.carry_save import CarrySave
 from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
 from hw.pe.sparse_digit import Opt2, Opt4c, Opt4e
+from hw.pe.stationary import stationary_form
+from tb.formal.block_sums import blocks_add_up
 from tb.formal.column import column_issues_all
 from tb.formal.engines import engine_multiplies
 from tb.formal.feeder import feeder_streams_in_order
@@ -20,7 +22,7 @@ from tb.formal.proof import Proof, label, solved
 from tb.formal.stationary import stationary_array_multiplies
 from tb.formal.streams import delay_keeps_order, encoder_issues_once, queue_keeps_order
 
-__all__ = ["engines", "streams"]
+__all__ = ["block_sums", "engines", "streams"]
 
 _I2, _I3 = Operand(2), Operand(3)
 
@@ -105,7 +107,13 @@ def engines() -> Iterator[Proof]:
             quick=quick,
             faulted=not cycles,
         )
-    for pe, size, cycles in ((mac, "1x1", 14), (mac, "2x1", 14), (opt1, "1x2", 16)):
+    # A row comes again, and its sum leaves an array of opt1, within 18 cycles or more.
+    for pe, size, cycles in (
+        (mac, "1x1", 14),
+        (mac, "2x1", 14),
+        (opt1, "1x2", 16),
+        (opt1, "1x1", 20),
+    ):
         rows, cols = map(int, size.split("x"))
         yield solved(
             f"weight_stationary[{label(pe)}-{size}]",
@@ -113,5 +121,26 @@ def engines() -> Iterator[Proof]:
             "bounded",
             cycles,
             quick=False,
-            faulted=pe == opt1,
+            faulted=size == "1x2",
+            apart=("cell", "column", "block_sums"),
+        )
+
+
+def block_sums() -> Iterator[Proof]:
+    """Sums over the blocks of weights of a tile, for ever."""
+    two: dict[str, Any] = {"activation": _I2, "weight": _I2, "accumulator_bits": 4}
+    four: dict[str, Any] = {"activation": Operand(4), "weight": Operand(4), "accumulator_bits": 10}
+    for pe, cols, rows, quick in (
+        (CarrySave(**two), 1, 2, True),
+        (Mac(**two), 2, 2, False),
+        (Mac(**two), 1, 3, False),
+        (Mac(**four), 2, 2, False),
+    ):
+        form = stationary_form(pe, 2)
+        yield solved(
+            f"block_sums[{label(pe)}-{rows} rows x {cols}]",
+            partial(blocks_add_up, form, cols=cols, tile_rows=rows),
+            "reachable",
+            quick=quick,
+            faulted=quick,
         )

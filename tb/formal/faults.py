@@ -7,7 +7,7 @@ proof, one at a time, and every proof is run again on each.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 __all__ = ["Fault", "faults"]
@@ -29,6 +29,9 @@ _OTHERS = {
 _MODULE = re.compile(r"^module \\(\S+)\n.*?^end\n", re.M | re.S)
 _CELL = re.compile(r"^  cell (\$\w+) (\S+)\n(.*?)^  end\n", re.M | re.S)
 _INPUTS = re.compile(r"^    connect \\([AB]) (.*)\n", re.M)
+# Which wires of a module are ports, and the numbers of names, follow from what is around it.
+_DECLARED = re.compile(r"^ *(?:wire|attribute) .*\n|^\n", re.M)
+_NUMBER = re.compile(r"(?<=\w)\$\d+")
 
 
 @dataclass(frozen=True)
@@ -39,22 +42,43 @@ class Fault:
     ----------
     name : str
         Which cell of which module, and what became of it.
-    text : str
-        The RTLIL with the fault.
+    design : str
+        The RTLIL without the fault.
+    place : slice
+        Where the cell stands in it.
+    cell : str
+        What it became.
     """
 
     name: str
-    text: str
+    design: str
+    place: slice
+    cell: str
+
+    @property
+    def text(self) -> str:
+        """The RTLIL with the fault."""
+        return self.design[: self.place.start] + self.cell + self.design[self.place.stop :]
 
 
-def faults(text: str, block: str = "top") -> Iterator[Fault]:
-    """Every fault of the modules whose names start with `block`.
+def faults(text: str, block: str = "top", apart: Sequence[str] = ()) -> Iterator[Fault]:
+    """Every fault of the modules whose names start with `block`, but for blocks inside it whose
+    names start with one of `apart`.
 
-    Gates become other gates, additions subtractions, and a multiplexer's inputs change places.
+    Gates become other gates, additions subtractions, and a multiplexer's inputs change places. Of
+    modules that differ in nothing but their names, such as the cells of an array, it is the first
+    that has faults.
     """
+    seen = set()
     for module in _MODULE.finditer(text):
-        if not module[1].startswith(block):
+        if not module[1].startswith(block) or module[1].startswith(
+            tuple(f"{block}.{name}" for name in apart)
+        ):
             continue
+        inside = _NUMBER.sub("", _DECLARED.sub("", module[0].partition("\n")[2]))
+        if inside in seen:
+            continue
+        seen.add(inside)
         for cell in _CELL.finditer(text, module.start(), module.end()):
             kind = cell[1]
             if kind == "$mux":
@@ -70,7 +94,5 @@ def faults(text: str, block: str = "top") -> Iterator[Fault]:
                 changed = cell[0].replace(f"cell {kind} ", f"cell {_OTHERS[kind]} ", 1)
             else:
                 continue
-            yield Fault(
-                f"{module[1]} {kind} {cell[2]} {change}",
-                text[: cell.start()] + changed + text[cell.end() :],
-            )
+            name = f"{module[1]} {kind} {cell[2]} {change}"
+            yield Fault(name, text, slice(cell.start(), cell.end()), changed)

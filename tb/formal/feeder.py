@@ -12,7 +12,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from hw.engine.feeder import STAGES, Feeder, early_release
@@ -106,7 +106,20 @@ def feeder_streams_in_order(*, rows: int, cols: int, paced: bool = False) -> Pro
             ).all()
         ),
     ]
-    return Property(m, ok, (*inputs, pick), given, inner)
+    shown = Cat(
+        dut.reads.ready,
+        dut.busy,
+        dut.waiting,
+        *(
+            Cat(valid, Mux(valid, word, 0))
+            for valid, word in (
+                (dut.read_enable, dut.read_address),
+                (dut.weight_enable, dut.weight_address),
+                (dut.operands.valid, Value.cast(dut.operands.payload)),
+            )
+        ),
+    )
+    return Property(m, ok, (*inputs, pick), given, inner, shown)
 
 
 def _bytes_of(address: Any, mark: int, cols: int) -> Any:

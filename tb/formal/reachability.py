@@ -17,7 +17,7 @@ from pathlib import Path
 from tb.formal.solver import Verdict
 from tb.formal.yosys import flattened, run_yosys
 
-__all__ = ["prove_for_ever"]
+__all__ = ["asserted_for_ever", "prove_for_ever"]
 
 # Designs per run of Yosys: after some thirty, ABC breaks off within one process.
 _BATCH = 8
@@ -36,38 +36,62 @@ def prove_for_ever(designs: Sequence[str], *, limit: float = 300) -> list[Verdic
     RuntimeError
         The solver came to no verdict.
     """
-    verdicts = _run(designs, limit, swept=True)
+    return asserted_for_ever([_stated(design) for design in designs], limit=limit)
+
+
+def asserted_for_ever(blocks: Sequence[Sequence[str]], *, limit: float = 300) -> list[Verdict]:
+    """As `prove_for_ever`, of assertions and assumptions in a flat module without reset.
+
+    Parameters
+    ----------
+    blocks : sequence of sequence of str
+        Commands of Yosys after which the module is there and the only one.
+    """
+    verdicts = _run(blocks, limit, swept=True)
     # Where the sweep alone decides, no register is left, and then ABC does not say so.
     rest = [n for n, verdict in enumerate(verdicts) if verdict.text == _undecided("0")]
     if rest:
-        for n, verdict in zip(rest, _run([designs[n] for n in rest], limit, False), strict=True):
+        for n, verdict in zip(rest, _run([blocks[n] for n in rest], limit, False), strict=True):
             verdicts[n] = verdict
     return verdicts
 
 
-def _run(designs: Sequence[str], limit: float, swept: bool) -> list[Verdict]:
-    batches = (designs[n : n + _BATCH] for n in range(0, len(designs), _BATCH))
+def _stated(design: str) -> list[str]:
+    return [
+        *flattened(design),
+        "delete -input w:rst",
+        "setundef -undriven -zero",
+        "cd top",
+        "add -assert ok",
+        "add -assume given",
+        "delete -output o:*",
+        "cd",
+    ]
+
+
+def _run(blocks: Sequence[Sequence[str]], limit: float, swept: bool) -> list[Verdict]:
+    batches = (blocks[n : n + _BATCH] for n in range(0, len(blocks), _BATCH))
     return [verdict for batch in batches for verdict in _run_batch(batch, limit, swept)]
 
 
-def _run_batch(designs: Sequence[str], limit: float, swept: bool) -> list[Verdict]:
+def _run_batch(blocks: Sequence[Sequence[str]], limit: float, swept: bool) -> list[Verdict]:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bitweft-") as scratch:
         # The solver sees only the working directory.
         folder = Path(scratch)
-        commands = [_attempt(design, n, limit, swept) for n, design in enumerate(designs)]
+        commands = [_attempt(block, n, limit, swept) for n, block in enumerate(blocks)]
         try:
-            done = run_yosys("\n".join(commands), limit * len(designs) + 60, folder)
+            done = run_yosys("\n".join(commands), limit * len(blocks) + 60, folder)
         except subprocess.TimeoutExpired:
             text = f"no verdict within {limit} seconds each"
-            return [Verdict(False, limit, text, late=True)] * len(designs)
-        seconds = (time.monotonic() - started) / len(designs)
+            return [Verdict(False, limit, text, late=True)] * len(blocks)
+        seconds = (time.monotonic() - started) / len(blocks)
         if done.returncode:
             raise RuntimeError(f"Yosys failed: {done.stderr.strip()[-2000:]}")
-        return [_verdict(folder / f"{n}.status", seconds) for n in range(len(designs))]
+        return [_verdict(folder / f"{n}.status", seconds) for n in range(len(blocks))]
 
 
-def _attempt(design: str, n: int, limit: float, swept: bool) -> str:
+def _attempt(block: Sequence[str], n: int, limit: float, swept: bool) -> str:
     # ABC works on what Yosys hands it, and must give something back: it reads the property from a
     # file of its own meanwhile. What it prints is lost, so the verdict is in a file too.
     script = [
@@ -83,14 +107,7 @@ def _attempt(design: str, n: int, limit: float, swept: bool) -> str:
     ]
     return "\n".join(
         [
-            *flattened(design),
-            "delete -input w:rst",
-            "setundef -undriven -zero",
-            "cd top",
-            "add -assert ok",
-            "add -assume given",
-            "delete -output o:*",
-            "cd",
+            *block,
             "chformal -lower",
             "opt -full",
             "techmap",

@@ -14,7 +14,7 @@ from amaranth.back import rtlil
 
 from tb.formal.yosys import flattened, run_yosys
 
-__all__ = ["Method", "Property", "Verdict", "equivalent", "prove", "prove_all", "to_rtlil"]
+__all__ = ["Method", "Property", "Verdict", "connected", "prove", "prove_all", "to_rtlil"]
 
 Method = Literal["step", "induction", "bounded"]
 """How a property is proved.
@@ -47,6 +47,9 @@ class Property:
     peeks : dict of str to Signal
         Registers inside the block that the statement reads: by their path below the block ``dut``,
         the signal that stands for each.
+    shown : Value, optional
+        What others see of the block where it means something. Two blocks that show the same are
+        the same to them, whatever their registers hold.
     """
 
     module: Module
@@ -54,6 +57,7 @@ class Property:
     inputs: tuple[Any, ...]
     given: Signal | None = None
     peeks: Mapping[str, Signal] = field(default_factory=dict)
+    shown: Any = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,10 @@ def to_rtlil(statement: Property) -> str:
     m.d.comb += ok.eq(statement.ok)
     m.d.comb += given.eq(1 if statement.given is None else statement.given)
     ports = [*statement.inputs, *statement.peeks.values(), ok, given]
+    if statement.shown is not None:
+        shown = Signal(len(statement.shown), name="shown")
+        m.d.comb += shown.eq(statement.shown)
+        ports.append(shown)
     text: str = rtlil.convert(m, name="top", ports=ports, emit_src=False)
     # A comment that the proof reads: each of these inputs equals the register that it stands for.
     peeks = [
@@ -154,9 +162,23 @@ def prove_all(
     return [_verdict(part, seconds) for part in parts]
 
 
+def _peeks(design: str) -> list[tuple[str, str]]:
+    return re.findall(rf"^# {_PEEK} (\S+) (\S+)$", design, re.M)
+
+
+def connected(design: str) -> list[str]:
+    """Commands that drive the signals that stand for registers by these, once `design` is flat."""
+    peeks = [
+        command
+        for name, register in _peeks(design)
+        for command in (f"delete -input w:{name}", f"connect -set {name} {register}")
+    ]
+    return ["cd top", *peeks, "cd"] if peeks else []
+
+
 def _attempt(design: str, method: Method, depth: int, reset: bool) -> str:
     common = "-prove ok 1 -set given 1" + ("" if reset else " -set rst 0")
-    for name, register in re.findall(rf"^# {_PEEK} (\S+) (\S+)$", design, re.M):
+    for name, register in _peeks(design):
         common += f" -set {name} {register}"
     script = {
         # Without initial values every state is a first state.
@@ -183,58 +205,3 @@ def _verdict(output: str, seconds: float) -> Verdict:
     if re.search(r"- model found(?: for base case)?: FAIL|Reached maximum number", output):
         return Verdict(False, seconds, output[-4000:])
     raise RuntimeError(f"Yosys came to no verdict: {output[-2000:]}")
-
-
-def equivalent(one: str, other: str, *, limit: float = 120) -> bool:
-    """Whether two designs with the same names are proved to behave alike, register by register.
-
-    Either wire by wire and by induction; or in one step from any state, in which only outputs and
-    what registers take over count.
-    """
-    wires = [
-        "equiv_make one other both",
-        "hierarchy -top both",
-        "opt_clean",
-        "equiv_simple -undef",
-        "equiv_induct -undef",
-        "equiv_status",
-    ]
-    step = [
-        "miter -equiv -flatten one other both",
-        "hierarchy -top both",
-        "opt -full",
-        "sat -prove trigger 0 both",
-    ]
-    mapped = ["memory -nomap", "memory_map", "opt_clean"]
-    registers = [*mapped, "dffunmap", "expose -sep : -evert-dff -dff"]
-    return _compared(
-        one, other, mapped, wires, "Equivalence successfully proven!", limit
-    ) or _compared(one, other, registers, step, "no model found: SUCCESS", limit)
-
-
-def _compared(
-    one: str, other: str, prepare: list[str], compare: list[str], success: str, limit: float
-) -> bool:
-    commands = []
-    for name, text in (("one", one), ("other", other)):
-        commands += [
-            f"read_rtlil <<rtlil\n{text}\nrtlil",
-            "hierarchy -top top",
-            "proc",
-            "flatten",
-            "opt_clean",
-            *prepare,
-            f"rename top {name}",
-            f"design -stash {name}",
-        ]
-    commands += [
-        "design -copy-from one -as one one",
-        "design -copy-from other -as other other",
-        *compare,
-    ]
-    try:
-        done = run_yosys("\n".join(commands), limit)
-    except subprocess.TimeoutExpired:
-        return False
-    # Where Yosys cannot compare them, nothing is proved, and the fault counts.
-    return done.returncode == 0 and success in done.stdout

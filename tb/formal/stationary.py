@@ -114,8 +114,10 @@ def stationary_array_multiplies(
 
     Weights and activations may idle, and the results block, in any cycle. The solver follows any
     one row of results, from the acceptance of its last activations on: so the statement holds for
-    all of them. An array that is empty takes weights; one that has a block of weights takes
-    activations within `WeightStationaryArray.revisit` cycles; results come within its latency.
+    all of them. The array stands still exactly while two results wait. Else it takes weights unless
+    a block and one more row of them wait; and activations, of a block whose weights are there, from
+    the step on in which `WeightStationaryArray.revisit` steps lie between any row and its next.
+    Results come within its latency.
     """
     m = Module()
     dut = WeightStationaryArray(pe, rows=rows, cols=cols, tile_rows=tile_rows)
@@ -180,18 +182,19 @@ def stationary_array_multiplies(
     with m.Elif(followed & sent):
         m.d.sync += [followed.eq(ahead != 0), ahead.eq(ahead - 1)]
 
-    patience = dut.revisit + rows
-    late, refused = Signal(range(dut.latency + 2)), Signal(range(patience + 2))
-    m.d.sync += [
-        late.eq(Mux(~results.valid & (count != 0), late + (late <= dut.latency), 0)),
-        refused.eq(
-            Mux(
-                results.valid | activations.ready | (starts & (level < rows)),
-                0,
-                refused + (refused <= patience),
-            )
-        ),
+    late = Signal(range(dut.latency + 2))
+    m.d.sync += late.eq(Mux(~results.valid & (count != 0), late + (late <= dut.latency), 0))
+    inner = peek(**{"queue.level": 2})
+    moves = inner["queue.level"] != 2
+    # Steps since each row of a tile came last.
+    ages = [
+        Signal(range(dut.revisit + 1), init=dut.revisit, name=f"age_{n}") for n in range(tile_rows)
     ]
+    with m.If(moves):
+        for n, age in enumerate(ages):
+            again = Mux(taken & (row == n), 0, age)
+            m.d.sync += age.eq(Mux(again == dut.revisit, again, again + 1))
+    settled = Cat(age + n >= dut.revisit for n, age in enumerate(ages)).all()
     right = (results.payload.c.as_value() == value) & (results.payload.last == last)
     ok, given = Signal(), Signal()
     m.d.comb += [
@@ -201,13 +204,14 @@ def stationary_array_multiplies(
             & (starts | (tile_end == during))
         ),
         ok.eq(
-            (refused <= patience)
+            (weights.ready == (moves & (level <= rows)))
+            & (activations.ready == (moves & (~starts | ((level >= rows) & settled))))
+            & (results.valid == (inner["queue.level"] != 0))
             & (late < dut.latency)
-            & (results.valid | (level >= rows) | weights.ready)
             & (~results.valid | ((count != 0) & (~followed | (ahead != 0) | right)))
         ),
     ]
-    return Property(m, ok, (*inputs, pick), given)
+    return Property(m, ok, (*inputs, pick), given, inner)
 
 
 def _weight(pe: ProcessingElement, row: Any, j: int) -> Any:
