@@ -105,9 +105,12 @@ def markdown(
         "that are proved with the statement. By reachability: for ever, with an invariant that the "
         "solver finds. Else bounded, for as many cycles from reset as are named: engines of digit "
         "columns, of carry-save pairs, of several multipliers per cell, and those whose weights "
-        "stand still. Operands of whole engines have two bits. A fault is found when the proof of "
+        "stand still. `block_sums` adds up the blocks of these. Operands of whole engines have two bits. A fault is found when the proof of "
         "its block fails; one for which the solver has no time is not. Faults are put into one "
-        "block of each kind, and those that provably change no register are no faults."
+        "block of each kind: of copies into the first, and not again into blocks inside that have "
+        "proofs of their own. A change is no fault if it provably makes no difference: to no output "
+        "and no register, from any state or, where the statement is proved for ever, from any in "
+        "which it holds; or to nothing that the block shows."
     )
     head = [
         "| statement | reach | proved | seconds | faults | found |",

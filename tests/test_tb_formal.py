@@ -49,6 +49,7 @@ FAULTED = {
     "chain[mac-int4-int4-10 x 2]": 1,
     "stationary_cell[opt1-int4-int4-10]": 15,
     "systolic[mac-int2-int2-4-1x1]": 10,
+    "block_sums[opt1-int2-int2-4-2 rows x 1]": 8,
 }
 
 
