@@ -15,7 +15,7 @@ import numpy as np
 
 from mapper.schedule.chip import NO_CHIP
 from mapper.schedule.compiled import lattice
-from mapper.schedule.compiled.table import fill_table, heuristic
+from mapper.schedule.compiled.table import fill_table, heuristic, least_through
 from mapper.schedule.part import Part
 from mapper.schedule.problem import bits
 from mapper.schedule.solver import Limits
@@ -95,6 +95,7 @@ class Downsets:
         )
         self.quantum = math.gcd(*part.fetch, *part.write) or 1
         self.unit = np.zeros_like(self.size)
+        self.room = 0
         self.rate = 0.0
         self.where = np.zeros(count, dtype=np.int64)
         self.width = np.zeros(count, dtype=np.int64)
@@ -154,6 +155,7 @@ class Downsets:
                     table,
                 )
         self.unit, self.rate, self.where, self.width, self.table = unit, rate, where, width, table
+        self.room = capacity
         return self.bound_at_start()
 
     def least_peak(self) -> tuple[int, list[int]]:
@@ -173,6 +175,17 @@ class Downsets:
             order.append(int(move[at]))
             at = int(parent[at])
         return int(peak[-1]), order[::-1]
+
+    def least_through(self) -> Array:
+        """Bytes that any way through each down-set costs at least; 0 without a table."""
+        if not self.rate:
+            return np.zeros(self.count)
+        part = self.part
+        free = [a in part.copied or not write for a, write in enumerate(part.write)]
+        units = least_through(
+            self.room, self._units(self.unit * free), self.width, self.where, self.table
+        )
+        return units * (self.rate / (TIES + 1))
 
     def rounded(self, bound: int) -> int:
         """The least bytes that a cost of at least `bound` stands for.

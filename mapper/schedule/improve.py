@@ -171,10 +171,12 @@ class _Segments:
         steps: list[tuple[float, Callable[[Limits, int], None]]] = []
         if whole:
             # What is cheap first: mostly it is enough. Whatever gets better helps the rest.
-            steps.append((0.05, partial(self._shorten, span, 2_000, 100)))
+            self._shorten(span, 2_000, 100, limits.share(0.05), budget // 20)
             steps += [(0.5, partial(self._whole, span, coarse)) for coarse in whole]
-            if exact:
-                exact = affordable(whole[-1][0], limits, budget)
+            if exact and self._open(span, limits):
+                finest = whole[-1][0]
+                finest.fill(limits)
+                exact = affordable(finest, self._window(span).cost, limits, budget)
                 # Nothing else is as strong where it can end: then it gets the rest.
                 steps[-1] = (1.0 if exact else 0.2, steps[-1][1])
         if not exact:
@@ -194,7 +196,9 @@ class _Segments:
         for share in _TABLES:
             smaller = contracted(part, part.capacity // share).part if share else part
             downsets = downsets_of(smaller, _EXACT_SETS, searchable=False)
-            if downsets is None or not affordable(downsets, limits, budget, tables=_TIMES):
+            if downsets is None or not affordable(
+                downsets, self._window(span).cost, limits, budget, tables=_TIMES
+            ):
                 break
             found.append(downsets)
         return found

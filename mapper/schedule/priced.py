@@ -66,18 +66,20 @@ def priced(
     limits : Limits
         Its clock, and whether there is a second worker for half of the sets.
     most : int
-        Entries. The down-sets with most live tensors get none where there would be more.
+        Entries. The down-sets with most live tensors get none where there would be more, nor do
+        those through which no way costs less than `upper`.
     """
     part, count = downsets.part, downsets.count
-    live = _live(downsets)
+    live, cheap = _live(downsets), _cheap(downsets, upper)
     fitting = _most_on_chip(part.sizes, part.capacity)
-    length, counts = _room(live, fitting, most)
+    length, counts = _room(live[cheap], fitting, most)
     if length < 1:
         return None
     masks, rank = _masks_of(length, fitting)
-    number = np.where(live <= length, counts[np.minimum(live, length)], 0)
+    with_entries = cheap & (live <= length)
+    number = np.where(with_entries, counts[np.minimum(live, length)], 0)
     ends = np.concatenate([[0], np.cumsum(number)]).astype(np.int64)
-    where = np.where(live <= length, ends[:-1], -1)
+    where = np.where(with_entries, ends[:-1], np.where(cheap, -1, -2))
     chip = np.zeros(int(ends[-1]), dtype=np.uint16)
     scale = _units_per_byte(downsets, upper)
     fetch, write = (
@@ -140,15 +142,25 @@ def _units_per_byte(downsets: Downsets, upper: int) -> float:
     return 1 / int(lengths[int(np.argmin(lost))])
 
 
-def entries_of(downsets: Downsets) -> int:
-    """Entries of a table for all down-sets, and what it takes to number them."""
-    live = _live(downsets)
+def entries_of(downsets: Downsets, upper: int) -> int:
+    """Entries of a table for all down-sets, and what it takes to number them.
+
+    Those through which no way costs less than `upper` bytes are left out.
+    """
+    live = _live(downsets)[_cheap(downsets, upper)]
     if live.max() > _BITS:
         return 1 << 62
     fitting = _most_on_chip(downsets.part.sizes, downsets.part.capacity)
     _, counts = _room(live, fitting, 1 << 62)
     # All masks of so many bits are listed, too.
     return int(counts[live].sum()) + (1 << int(live.max()))
+
+
+def _cheap(downsets: Downsets, upper: int) -> Array:
+    """Down-sets through which a way may cost less than `upper`; the first and the last are kept."""
+    cheap = downsets.least_through() < upper - 1e-6
+    cheap[[0, -1]] = True
+    return cheap
 
 
 def _live(downsets: Downsets) -> Array:
@@ -172,7 +184,7 @@ def _cheapest(
 
     def ahead(i: int, resident: int) -> int:
         if table.where[i] < 0:
-            return 0
+            return 0 if table.where[i] == -1 else FAR
         mask = sum(1 << p for p, a in enumerate(bits(live(i))) if resident >> a & 1)
         return int(table.chip[table.where[i] + table.rank[mask]])
 

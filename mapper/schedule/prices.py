@@ -123,7 +123,7 @@ def ascend(
     on_better : callable, optional
         Receives each better bound.
     """
-    turns = max(1, min(_TURNS, entries // entries_of(downsets)))
+    turns = max(1, min(_TURNS, entries // entries_of(downsets, upper)))
     best: Priced | None = None
     spent, stalled, step = 0, 0, 1.0
     for turn in range(turns):
@@ -164,7 +164,7 @@ def least_priced(
     Parameters as there. Where the table cannot have entries for all down-sets, it is left out: what
     passes through others costs nothing.
     """
-    entries = entries_of(downsets)
+    entries = entries_of(downsets, upper)
     # As long without a table as it takes to make one.
     trial = limits.share(0.15)
     allowed = min(budget // 8, budget // 40 + entries // _PER_STATE)
@@ -178,7 +178,7 @@ def least_priced(
     upper = min(upper, way.cost) if way is not None else upper
     if first.complete or bound >= upper:
         return first
-    if affordable(downsets, limits, budget - spent):
+    if affordable(downsets, upper, limits, budget - spent):
         prices = Prices(downsets)
         if way is not None:
             prices.follow(leavings_of(downsets, way))
@@ -196,9 +196,11 @@ def least_priced(
     return Searched(last.way or way, max(bound, last.bound), last.complete, spent + last.states)
 
 
-def affordable(downsets: Downsets, limits: Limits, budget: int, *, tables: int = 1) -> bool:
-    """Whether there is room for a table for all down-sets, and time for so many."""
-    entries = entries_of(downsets)
+def affordable(
+    downsets: Downsets, upper: int, limits: Limits, budget: int, *, tables: int = 1
+) -> bool:
+    """Whether there is room for a table below `upper` bytes, and time for so many."""
+    entries = entries_of(downsets, upper)
     return entries <= min(_ENTRIES, entries_within(limits, budget) // tables)
 
 

@@ -71,8 +71,9 @@ def fill_chip(
 
     Entry ``where[i] + rank[m]`` is a lower bound on what is still to be paid after down-set `i` with
     the live tensors on chip whose positions among all live ones are the ones of `m`. `count[l]`
-    masks have `l` bits. Sets with ``where[i] < 0`` have no entries: of them is known what the coarse
-    table says, of units off chip; one of its units is `rate`.
+    masks have `l` bits. Sets with ``where[i] < 0`` have no entries: no way leads through those with
+    -2; of the others is known what the coarse table says, of units off chip; one of its units is
+    `rate`.
     """
     tensors = 64 * live.shape[1]
     mine, theirs = np.zeros(tensors, dtype=np.int64), np.zeros(tensors, dtype=np.int64)
@@ -117,6 +118,8 @@ def fill_chip(
                     if contains(live[j], a):
                         bit_after[b] = np.int32(1 << position[a])
             then, wide = where[j], width[j]
+            if then == -2:
+                continue
             units = np.int64(0)
             for b in range(others):
                 units += unit[theirs[b]]

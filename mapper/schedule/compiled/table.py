@@ -9,7 +9,7 @@ from numba import njit
 
 from mapper.schedule.compiled.words import total_of
 
-__all__ = ["ahead", "fill_table", "heuristic"]
+__all__ = ["ahead", "fill_table", "heuristic", "least_through"]
 
 Array = Any
 
@@ -142,4 +142,20 @@ def heuristic(
             table,
             rate,
         )
+    return result
+
+
+@njit(cache=True, nogil=True)
+def least_through(room: int, given: Array, width: Array, where: Array, table: Array) -> Array:
+    """Units that cross the bus at least on any way through each down-set, before and after it.
+
+    `room` units fit on chip. Of the live units with a copy, all but `given` were written before.
+    """
+    result = np.zeros(width.size, dtype=np.int64)
+    for i in range(width.size):
+        w, best = width[i], np.int64(1 << 60)
+        for k in range(max(0, w - 1 - room), w):
+            for c in range(k, w):
+                best = min(best, max(0, c - given[i]) + np.int64(table[where[i] + k * w + c]))
+        result[i] = best
     return result
