@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 
 from mapper.clock import now
 
 __all__ = ["Limits"]
+
+_SLOWEST = 5.0  # times that work takes longer than on a core of its own
 
 
 @dataclass
@@ -25,6 +28,8 @@ class Limits:
         Search strategies that run in turns, in as many threads.
     seed : int
         Of every random choice.
+    started, worked : float
+        Readings of the clock and of the process's own time when `seconds` began.
     """
 
     effort: float = 60.0
@@ -32,6 +37,7 @@ class Limits:
     workers: int = 1
     seed: int = 0
     started: float = field(default_factory=now)
+    worked: float = field(default_factory=time.process_time)
 
     def remaining(self) -> float | None:
         """Wall-clock seconds left; None where there is no such limit."""
@@ -44,6 +50,25 @@ class Limits:
         remaining = self.remaining()
         return remaining is not None and remaining <= 0.0
 
+    def turn(self, fraction: float) -> Limits:
+        """Limits for one of several searches: that much of the time that is left, all the effort."""
+        return replace(self.share(fraction), effort=self.effort)
+
+    def before_end(self, cpu_seconds: float) -> Limits:
+        """Limits that end so much sooner that work of that many seconds of a core still fits.
+
+        It takes as long as the process has had to wait for its work so far, on a busy computer some
+        times longer; at most half of what is left is held back.
+        """
+        remaining = self.remaining()
+        if remaining is None:
+            return self
+        elapsed = now() - self.started
+        worked = time.process_time() - self.worked
+        pace = min(max(1.0, elapsed / max(0.05, worked)), _SLOWEST)
+        held = min(pace * cpu_seconds, remaining / 2)
+        return replace(self, seconds=max(0.0, (self.seconds or 0.0) - held))
+
     def share(self, fraction: float) -> Limits:
         """Limits for a part of the work: that much of the effort, and of the time that is left."""
         remaining = self.remaining()
@@ -54,4 +79,5 @@ class Limits:
             effort=self.effort * fraction,
             seconds=remaining * fraction,
             started=now(),
+            worked=time.process_time(),
         )

@@ -24,6 +24,9 @@ from mapper.split import split
 
 __all__ = ["Mapped", "map_graph", "map_model"]
 
+# Seconds of a core to make a plan of a schedule and to write it as text, in all and per operator.
+_PLAN, _PLAN_EACH = 0.1, 0.0005
+
 
 @dataclass(frozen=True)
 class Mapped:
@@ -65,6 +68,7 @@ def map_model(
     method: str = "best",
     images: int = 1,
     limits: Limits | None = None,
+    afterwards: tuple[float, float] = (0.0, 0.0),
     on_progress: Progress | None = None,
 ) -> Mapped:
     """Maps an ONNX file onto a scratchpad.
@@ -89,7 +93,10 @@ def map_model(
     images : int
         Inputs that run in one program and share the weights that stay, see `mapper.batch`.
     limits : Limits, optional
-        Deterministic by default; then the same input and seed give the same plan.
+        Deterministic by default; then the same input and seed give the same plan. A limit in
+        seconds includes reading the model and making the plan.
+    afterwards : tuple of float
+        Seconds of a core, in all and per operator, that whoever asked still needs within that time.
     on_progress : callable, optional
         Receives the phase, the best cost so far and the bound, both in bytes or None.
 
@@ -122,6 +129,7 @@ def map_model(
         method=method,
         images=images,
         limits=limits,
+        afterwards=afterwards,
         on_progress=on_progress,
     )
     mapped.summary["import_seconds"] = round(read, 3)
@@ -138,13 +146,14 @@ def map_graph(
     method: str = "best",
     images: int = 1,
     limits: Limits | None = None,
+    afterwards: tuple[float, float] = (0.0, 0.0),
     on_progress: Progress | None = None,
 ) -> Mapped:
     """Maps a graph, of which `source` says where it comes from.
 
     Where an operator does not fit, the graph is cut into stages first, see `mapper.split`;
     `weight_memory` is what the accelerator keeps of a stage's weights, in bytes. Several `images`
-    run in one program, see `mapper.batch`.
+    run in one program, see `mapper.batch`. `afterwards` as of `map_model`.
     """
     limits = limits or Limits()
     started = time.monotonic()
@@ -181,8 +190,12 @@ def map_graph(
         return Mapped(graph, budget, None, message, summary)
     if weight_memory is not None:
         graph = stage_reductions(graph, weight_memory)
+    fixed, each = _PLAN + afterwards[0], _PLAN_EACH + afterwards[1]
+    limits = limits.before_end(fixed + each * images * len(graph.operators))
     problem = Problem.of(graph)
-    found = search(problem, budget.bytes, limits, on_progress)
+    # More searches follow for a batch or for a baseline.
+    first = limits if images == 1 and method == "best" else limits.turn(0.5)
+    found = search(problem, budget.bytes, first, on_progress)
     if images > 1:
         return _map_batch(
             graph, found, images, budget, source, weight_memory or 0, limits, on_progress
@@ -219,7 +232,7 @@ def _map_batch(
     for candidate in batch_graphs(
         graph, order, images, capacity=budget.bytes, weight_memory=weight_memory, limits=limits
     ):
-        found = search(Problem.of(candidate), budget.bytes, limits, on_progress)
+        found = search(Problem.of(candidate), budget.bytes, limits.turn(0.5), on_progress)
         plan = make_plan(candidate, found, budget.bytes, source, limits.seed)
         if best is None or plan.objective_bytes < best[0]:
             best = plan.objective_bytes, candidate, plan

@@ -38,9 +38,12 @@ from mapper.schedule.solver import Progress as Report
 from reports.residency import write_plots
 
 _DEFAULT_EFFORT = 60.0
+# Seconds of a core to draw the plots and to write everything, in all and per operator.
+_WRITING = (2.4, 0.001)
 
 
 def map_command(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="The network, an ONNX file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for plan and plots.")],
     spec: Annotated[
@@ -63,8 +66,8 @@ def map_command(
         float | None,
         typer.Option(
             min=0,
-            help="Wall-clock seconds of solving, without what the first run on a computer takes to "
-            "compile. With a limit the plan depends on the computer.",
+            help="Wall-clock seconds from start to end, without what the first run on a computer "
+            "takes to compile. With a limit the plan depends on the computer.",
             show_default="none: a deterministic limit of about a minute per step",
         ),
     ] = None,
@@ -122,6 +125,8 @@ def map_command(
             raise InputError(f"--time-limit must be a number of seconds, not {time_limit}.")
         # The clock decides alone, however fast the computer is.
         limits.effort = max(_DEFAULT_EFFORT, 100 * time_limit)
+        if context.obj is not None:
+            limits.started, limits.worked = context.obj, 0.0
     console = Console()
     with staged_directory(output) as folder:
         with _progress() as report:
@@ -135,6 +140,7 @@ def map_command(
                 method=method.value,
                 images=batch,
                 limits=limits,
+                afterwards=_WRITING,
                 on_progress=report,
             )
         if mapped.plan is None:

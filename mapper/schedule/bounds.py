@@ -188,10 +188,10 @@ class _Walk:
         if not self._open(first, min(span.stop, last + 4 * grid)):
             return
         downsets = self._downsets(share, first, last)
-        while downsets is None and last - grid > first:
+        while downsets is None and last - grid > first and not self.limits.exhausted():
             last = max(first + grid, last - grid)
             downsets = self._downsets(share, first, last)
-        while downsets is not None and last < span.stop:
+        while downsets is not None and last < span.stop and not self.limits.exhausted():
             further = self._downsets(share, first, min(span.stop, last + grid))
             if further is None:
                 break
@@ -247,4 +247,4 @@ class _Walk:
         )
         if share:
             part = contracted(part, capacity // share).part
-        return downsets_of(part, self.effort.sets)
+        return downsets_of(part, self.effort.sets, self.limits)

@@ -25,12 +25,17 @@ __all__ = ["LARGEST_SUM", "TIES", "Downsets", "downsets_of"]
 Array = Any
 _LARGEST = 128  # operators or tensors of what can be searched: two words
 _ENTRIES = 48_000_000  # of the table
+# Sets that are counted in a second even on a busy computer, of a part that can be searched; and
+# so many in any case.
+_PER_SECOND, _FEWEST = 40_000, 500
 LARGEST_SUM = 1 << 42  # bytes, so that the cost of a search stays within 64 bits
 # Costs count bytes times this, plus one for each transfer: of equal bytes, the fewest transfers.
 TIES = 4096
 
 
-def downsets_of(part: Part, limit: int, *, searchable: bool = True) -> Downsets | None:
+def downsets_of(
+    part: Part, limit: int, limits: Limits | None = None, *, searchable: bool = True
+) -> Downsets | None:
     """The down-sets of a part, or None where there are more than `limit` or it is too large.
 
     Parameters
@@ -38,11 +43,17 @@ def downsets_of(part: Part, limit: int, *, searchable: bool = True) -> Downsets 
     part : Part
     limit : int
         Most down-sets.
+    limits : Limits, optional
+        Where a clock runs, they are no more than can be counted in some of the time that is left.
     searchable : bool
         Whether the part must be small enough for a search and for the coarse table. Otherwise its
         size does not matter: `mapper.schedule.prices.priced` takes any.
     """
     n, largest = len(part.reads), max(len(part.reads), len(part.sizes))
+    remaining = limits.remaining() if limits is not None else None
+    if remaining is not None:
+        rate = _PER_SECOND * min(1.0, _LARGEST / max(1, largest))
+        limit = min(limit, max(_FEWEST, int(remaining * rate)))
     if n == 0 or (searchable and largest > _LARGEST) or sum(part.sizes) > LARGEST_SUM:
         return None
     words = 2 * max(1, -(-largest // _LARGEST))

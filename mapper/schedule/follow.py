@@ -8,10 +8,12 @@ nothing. What may stay beyond that stays, and is not fetched again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice, permutations
+from typing import Any
 
+import numpy as np
+
+from mapper.schedule.compiled.memories import successors
 from mapper.schedule.problem import Placed, Problem, Schedule, residency_of, use_steps
 from mapper.schedule.solver import Limits
 
@@ -20,21 +22,20 @@ __all__ = ["follow"]
 _NEVER = 1 << 60
 _ORDERS = 24  # of operands that are tried
 _CLEARINGS = 4  # of each memory that go on
+_MOVABLE = 8  # operands of a step that may move: each doubles what is tried
 _BYTE = 64  # what a byte over the bus counts, where a byte that need not stay counts 1
 
-Places = dict[int, int]
+Array = Any
 
 
 @dataclass(frozen=True)
-class _Memory:
-    """What is on chip and where, what has a copy, what that cost, and how it came about."""
+class _Step:
+    """What became of a beam in one step: whom each memory comes of, and what came in for it."""
 
-    cost: int
-    at: Places
-    written: frozenset[int]
-    before: _Memory | None
-    step: int
-    places: Places
+    parent: Array
+    number: Array
+    who: Array
+    where: Array
 
 
 def follow(
@@ -53,32 +54,28 @@ def follow(
     width : int
         Memories that are kept at each step.
     """
-    walk = _Walk(problem, schedule, capacity)
-    free = frozenset(a for a in problem.tensors if problem.has_free_copy(a))
-    beam = [_Memory(0, {}, free, None, -1, {})]
+    walk = _Walk(problem, schedule, capacity, width)
+    steps = []
     for t in range(len(schedule.order)):
         if limits.exhausted():
             return None
-        walk.begin(t)
-        found: dict[tuple[tuple[int, int], ...], _Memory] = {}
-        for memory in beam:
-            for then in walk.options(memory):
-                key = tuple(sorted(then.at.items()))
-                if key not in found or then.cost < found[key].cost:
-                    found[key] = then
-        beam = sorted(found.values(), key=lambda m: m.cost)[:width]
-    return _placed(problem, schedule, beam[0])
+        steps.append(walk.step(t))
+    return _placed(problem, schedule, steps)
 
 
-def _placed(problem: Problem, schedule: Schedule, last: _Memory) -> Placed:
+def _placed(problem: Problem, schedule: Schedule, steps: list[_Step]) -> Placed:
     begins: list[set[int]] = [set() for _ in problem.sizes]
-    addresses: list[Places] = [{} for _ in problem.sizes]
-    memory: _Memory | None = last
-    while memory is not None:
-        for a, place in memory.places.items():
-            begins[a].add(memory.step)
-            addresses[a][memory.step] = place
-        memory = memory.before
+    addresses: list[dict[int, int]] = [{} for _ in problem.sizes]
+    at = 0  # the cheapest comes first
+    for t in reversed(range(len(steps))):
+        step = steps[t]
+        count = step.number[at]
+        for a, place in zip(
+            step.who[at, :count].tolist(), step.where[at, :count].tolist(), strict=True
+        ):
+            begins[a].add(t)
+            addresses[a][t] = place
+        at = step.parent[at]
     residency = residency_of(problem, schedule.order, begins)
     return Placed(
         Schedule(schedule.order, residency),
@@ -89,138 +86,114 @@ def _placed(problem: Problem, schedule: Schedule, last: _Memory) -> Placed:
     )
 
 
+class _Beam:
+    """Rows of memories, see `mapper.schedule.compiled.memories`; the first `count` are in use."""
+
+    def __init__(self, rows: int, tensors: int) -> None:
+        self.count = 0
+        self.used, self.costs = np.zeros((2, rows), dtype=np.int64)
+        self.tensors, self.at = np.zeros((2, rows, tensors), dtype=np.int64)
+        self.copied = np.zeros((rows, tensors), dtype=np.bool_)
+
+    def take(self, other: _Beam, rows: Array) -> None:
+        """Becomes these rows of another."""
+        self.count = len(rows)
+        for mine, theirs in (
+            (self.used, other.used),
+            (self.costs, other.costs),
+            (self.tensors, other.tensors),
+            (self.at, other.at),
+            (self.copied, other.copied),
+        ):
+            mine[: len(rows)] = theirs[rows]
+
+
 class _Walk:
-    """The step of a schedule at which all memories of a beam are."""
+    """A beam of memories on its way along a schedule."""
 
-    def __init__(self, problem: Problem, schedule: Schedule, capacity: int) -> None:
+    def __init__(self, problem: Problem, schedule: Schedule, capacity: int, width: int) -> None:
         self.problem, self.schedule, self.capacity = problem, schedule, capacity
-        self.last = [steps[-1] for steps in use_steps(problem, schedule.order)]
+        self.width = width
+        uses = use_steps(problem, schedule.order)
+        self.first = [steps[0] for steps in uses]
+        self.last = [steps[-1] for steps in uses]
         self.interval = [0] * len(problem.sizes)
-        self.until = [0] * len(problem.sizes)  # end of the interval of the schedule
-        self.t, self.needed, self.fetched = -1, tuple[int, ...](), set[int]()
+        self.size = np.array(problem.sizes, dtype=np.int64)
+        # Absurdly large sums count in coarser units, so that they stay within 64 bits.
+        most = sum(
+            2 * _BYTE * size * len(steps) for size, steps in zip(problem.sizes, uses, strict=True)
+        )
+        self.weight = self.size >> max(0, (most // _NEVER).bit_length())
+        self.until = np.zeros_like(self.size)  # end of the interval of the schedule
+        self.fresh, self.gone = np.zeros((2, len(self.size)), dtype=np.bool_)
+        self.refund = np.zeros_like(self.size)
+        live, residents = 0, 1
+        changes = [0] * len(schedule.order)
+        for begin, end in zip(self.first, self.last, strict=True):
+            changes[begin] += 1
+            changes[end] -= 1
+        for change in changes:
+            live += change
+            residents = max(residents, live)
+        self.operands = max(map(len, problem.operands))
+        rows = width * max(3, _CLEARINGS)
+        self.beam, self.found = _Beam(width, residents), _Beam(rows + 1, residents)
+        self.beam.count = 1
+        self.parent, self.number = np.zeros((2, rows + 1), dtype=np.int64)
+        self.slots = np.zeros(1 << (2 * rows).bit_length(), dtype=np.int64)
 
-    def begin(self, t: int) -> None:
-        """Goes to step `t`."""
-        self.t, self.needed = t, self.problem.operands[self.schedule.order[t]]
-        self.fetched = set()
-        for a in self.needed:
+    def step(self, t: int) -> _Step:
+        """Runs step `t`; the cheapest memories go on."""
+        needed = self.problem.operands[self.schedule.order[t]]
+        self._begin(t, needed)
+        found = self.found
+        self.slots[:] = -1
+        who, where = np.zeros((2, len(self.parent), len(needed)), dtype=np.int64)
+        found.count = successors(
+            self.beam.count,
+            self.beam.used,
+            self.beam.costs,
+            self.beam.tensors,
+            self.beam.at,
+            self.beam.copied,
+            t,
+            np.array(needed, dtype=np.int64),
+            np.array(sorted(needed, key=lambda a: (-self.problem.sizes[a], a)), dtype=np.int64),
+            self.until,
+            self.size,
+            self.weight,
+            self.fresh,
+            self.gone,
+            self.refund,
+            self.capacity,
+            _BYTE,
+            _CLEARINGS,
+            _ORDERS,
+            _MOVABLE,
+            _NEVER,
+            found.used,
+            found.costs,
+            found.tensors,
+            found.at,
+            found.copied,
+            self.parent,
+            self.number,
+            who,
+            where,
+            self.slots,
+        )
+        self.refund[list(needed)] = 0
+        best = np.argsort(found.costs[: found.count], kind="stable")[: self.width]
+        self.beam.take(found, best)
+        return _Step(self.parent[best], self.number[best], who[best], where[best])
+
+    def _begin(self, t: int, needed: tuple[int, ...]) -> None:
+        for a in needed:
             own = self.schedule.residency[a]
             while own[self.interval[a]].last <= t:
                 self.interval[a] += 1
-            if own[self.interval[a]].first == t and self.interval[a]:
-                self.fetched.add(a)
+            fetched = own[self.interval[a]].first == t and self.interval[a] > 0
+            self.refund[a] = _BYTE * self.weight[a] if fetched else 0
             self.until[a] = own[self.interval[a]].last
-
-    def options(self, memory: _Memory) -> Iterator[_Memory]:
-        """The memories that can come of one in this step."""
-        sizes = self.problem.sizes
-        missing = sorted(
-            (a for a in self.needed if a not in memory.at), key=lambda a: (-sizes[a], a)
-        )
-        seen = set()
-        for rule in range(3 if missing else 1):
-            places = self._holes(memory, missing, rule)
-            if places is not None and tuple(places.items()) not in seen:
-                seen.add(tuple(places.items()))
-                yield self._after(memory, places)
-        if not seen:
-            for places in self._clearings(memory, missing):
-                yield self._after(memory, places)
-
-    def _after(self, memory: _Memory, places: Places) -> _Memory:
-        """Tensors come in; what is in their places leaves, and what was read last is gone."""
-        sizes, at, cost, lost = self.problem.sizes, dict(memory.at), memory.cost, set()
-        for a, place in places.items():
-            for b, low in memory.at.items():
-                if b in at and (b == a or (low < place + sizes[a] and place < low + sizes[b])):
-                    del at[b]
-                    cost += self._cost(memory, b)
-                    lost.add(b)
-        # What the schedule fetches here and is there all the same.
-        cost -= sum(_BYTE * sizes[a] for a in self.fetched if a in at)
-        at.update(places)
-        for a in self.needed:
-            if self.last[a] == self.t:
-                del at[a]
-        written = memory.written | lost if lost else memory.written
-        return _Memory(cost, at, written, memory, self.t, places)
-
-    def _cost(self, memory: _Memory, a: int) -> int:
-        """What it costs that a tensor leaves."""
-        size = self.problem.sizes[a]
-        if self.until[a] > self.t:
-            return size * _BYTE * (1 if a in memory.written else 2)
-        return size
-
-    def _holes(self, memory: _Memory, missing: list[int], rule: int) -> Places | None:
-        """Holes for tensors that come in: 0 the lowest, 1 the highest, 2 the tightest."""
-        places: Places = {}
-        sizes = self.problem.sizes
-        for a in missing:
-            low, size, holes = 0, sizes[a], []
-            for at, end in sorted(
-                (p, p + sizes[b]) for b, p in (*memory.at.items(), *places.items())
-            ):
-                if at - low >= size:
-                    holes.append((low, at))
-                low = end
-            if self.capacity - low >= size:
-                holes.append((low, self.capacity))
-            if not holes:
-                return None
-            if rule == 0:
-                places[a] = holes[0][0]
-            elif rule == 1:
-                places[a] = holes[-1][1] - size
-            else:
-                places[a] = min(holes, key=lambda h: h[1] - h[0])[0]
-        return places
-
-    def _clearings(self, memory: _Memory, missing: list[int]) -> list[Places]:
-        """The cheapest places for tensors that come in, and for operands that had better move."""
-        there = [a for a in self.needed if a in memory.at]
-        found: dict[tuple[tuple[int, int], ...], int] = {}
-        for moved in range(1 << len(there)):
-            moving = [a for i, a in enumerate(there) if moved >> i & 1]
-            base = sum(self._cost(memory, a) for a in moving)
-            if len(found) >= _CLEARINGS and base >= sorted(found.values())[_CLEARINGS - 1]:
-                continue
-            for order in islice(permutations([*missing, *moving]), _ORDERS):
-                for tight in (False, True):
-                    fixed = {a: memory.at[a] for a in there if a not in moving}
-                    cost, places = base, Places()
-                    for a in order:
-                        extra, place = self._window(memory, a, fixed, set(there), tight=tight)
-                        cost += extra
-                        fixed[a] = places[a] = place
-                    if cost < _NEVER:
-                        key = tuple(sorted(places.items()))
-                        found[key] = min(cost, found.get(key, cost))
-        best = sorted(found.items(), key=lambda item: item[1])[:_CLEARINGS]
-        return [dict(key) for key, _ in best]
-
-    def _window(
-        self, memory: _Memory, a: int, fixed: Places, operands: set[int], *, tight: bool
-    ) -> tuple[int, int]:
-        """The place that is cheapest to clear, between what is fixed; and what that costs.
-
-        Operands that move are on their way: their old places are free. `tight` ones lie beside what
-        is fixed, which leaves the rest in one piece.
-        """
-        sizes, size = self.problem.sizes, self.problem.sizes[a]
-        there = [(at, at + sizes[b], _NEVER) for b, at in fixed.items()]
-        there += [
-            (at, at + sizes[b], self._cost(memory, b))
-            for b, at in memory.at.items()
-            if b not in operands
-        ]
-        starts = {0, self.capacity - size}
-        for low, high, cost in there:
-            if not tight or cost == _NEVER:
-                starts.update((high, low - size))
-        best = _NEVER, 0
-        for start in sorted(starts):
-            if 0 <= start <= self.capacity - size:
-                cost = sum(c for low, high, c in there if low < start + size and start < high)
-                best = min(best, (cost, start))
-        return best
+            self.fresh[a] = self.first[a] == t and not self.problem.has_free_copy(a)
+            self.gone[a] = self.last[a] == t

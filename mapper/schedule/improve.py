@@ -167,7 +167,7 @@ class _Segments:
         return self._window(span).cost > self.bounds[span] and not limits.exhausted()
 
     def _segment(self, span: range, limits: Limits, budget: int) -> None:
-        whole, exact = self._coarsenings(span)
+        whole, exact = self._coarsenings(span, limits)
         steps: list[tuple[float, Callable[[Limits, int], None]]] = []
         if whole:
             # What is cheap first: mostly it is enough. Whatever gets better helps the rest.
@@ -195,7 +195,7 @@ class _Segments:
         part, found = self._window(span).part, list[Downsets]()
         for share in _TABLES:
             smaller = contracted(part, part.capacity // share).part if share else part
-            downsets = downsets_of(smaller, _EXACT_SETS, searchable=False)
+            downsets = downsets_of(smaller, _EXACT_SETS, limits, searchable=False)
             if downsets is None or not affordable(
                 downsets, self._window(span).cost, limits, budget, tables=_TIMES
             ):
@@ -289,7 +289,9 @@ class _Segments:
         )
         self.best.offer(schedule)
 
-    def _coarsenings(self, span: range) -> tuple[list[tuple[Downsets, Chains]], bool]:
+    def _coarsenings(
+        self, span: range, limits: Limits
+    ) -> tuple[list[tuple[Downsets, Chains]], bool]:
         """Down-sets of the segment with all chains made one, and with fewer and fewer.
 
         Also, whether the last are those of the segment itself.
@@ -298,7 +300,7 @@ class _Segments:
         part = self._window(span).part
         for share in (1, 4, 16, 0):
             smaller = contracted(part, part.capacity // share) if share else None
-            downsets = downsets_of(smaller.part if smaller else part, _EXACT_SETS)
+            downsets = downsets_of(smaller.part if smaller else part, _EXACT_SETS, limits)
             if downsets is None:
                 return found, False
             if found and downsets.count == found[-1][0].count:

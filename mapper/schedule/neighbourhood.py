@@ -144,7 +144,9 @@ def improve(
         spent += 1000
         found = None
         if _between(paid, at, at + longest):
-            found = _longest(problem, capacity, schedule, at, span.stop, sets, longest, length)
+            found = _longest(
+                problem, capacity, schedule, at, span.stop, sets, longest, length, limits
+            )
         step = longest // 2
         if found is not None:
             window, downsets = found
@@ -197,13 +199,14 @@ def _longest(
     sets: int,
     longest: int,
     length: int,
+    limits: Limits,
 ) -> tuple[Window, Downsets] | None:
     """The longest window from `first` on with few enough down-sets, looked for around `length`."""
     longest = min(longest, stop - first)
     length, best = min(length, longest), None
-    while length >= 2:
+    while length >= 2 and not limits.exhausted():
         window = window_at(problem, capacity, schedule, first, first + length)
-        downsets = downsets_of(window.part, sets)
+        downsets = downsets_of(window.part, sets, limits)
         if downsets is not None:
             best = window, downsets
             if length == longest:

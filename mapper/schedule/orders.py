@@ -135,7 +135,7 @@ def _least_peak(problem: Problem, state_limit: int | None, limits: Limits) -> Pe
     queue: list[tuple[int, int, int, int]] = [(0, 0, 0, 0)]  # peak, -size, set, live bytes
     peaks = {0: 0}
     for turn in range(state_limit):
-        if turn % 256 == 0 and limits.exhausted():
+        if turn % 16 == 0 and limits.exhausted():
             return best
         if not queue:
             # Every way on is at least as large as the heuristic order.

@@ -29,7 +29,7 @@ def peak_by_downsets(problem: Problem, known: Peak, limits: Limits) -> Peak:
     for part in parts_between(problem, known.bytes):
         if limits.exhausted():
             return known
-        least, own = _part(problem, part, known)
+        least, own = _part(problem, part, known, limits)
         bound = max(bound, least)
         order += own if own is not None else sorted(part.operators, key=lambda o: at[o])
     best = min(known.bytes, peak_of(problem, tuple(order)))
@@ -38,12 +38,16 @@ def peak_by_downsets(problem: Problem, known: Peak, limits: Limits) -> Peak:
     return known._replace(proven=known.bytes <= bound)
 
 
-def _part(problem: Problem, part: Part, known: Peak) -> tuple[int, list[int] | None]:
+def _part(
+    problem: Problem, part: Part, known: Peak, limits: Limits
+) -> tuple[int, list[int] | None]:
     """A bound on the peak of a part, and an order of the problem's operators for it."""
     largest = max(part.load)
     for share in _SHARES:
+        if limits.exhausted():
+            return 0, None
         smaller = contracted(part, largest // share) if share else None
-        downsets = downsets_of(smaller.part if smaller else part, _SETS)
+        downsets = downsets_of(smaller.part if smaller else part, _SETS, limits)
         if downsets is None:
             continue
         peak, order = downsets.least_peak()
@@ -54,9 +58,11 @@ def _part(problem: Problem, part: Part, known: Peak) -> tuple[int, list[int] | N
     steps = [o for o in known.order if o in inside]
     bound = 0
     for first in range(0, len(steps), _STRETCH // 3):
+        if limits.exhausted():
+            break
         for share in (4, 1):
             stretch = part_of(problem, known.bytes, sorted(steps[first : first + _STRETCH]))
-            downsets = downsets_of(contracted(stretch, largest // share).part, _SETS)
+            downsets = downsets_of(contracted(stretch, largest // share).part, _SETS, limits)
             if downsets is not None:
                 bound = max(bound, downsets.least_peak()[0])
                 break

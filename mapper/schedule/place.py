@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from mapper.clock import now
 from mapper.pack import Buffer, pack
 from mapper.schedule.baselines import arena
 from mapper.schedule.constructive import place_along
@@ -18,7 +19,6 @@ from mapper.schedule.problem import (
     Placed,
     Problem,
     Schedule,
-    cost_of,
     rank_of,
     use_steps,
 )
@@ -31,8 +31,9 @@ _CHEAPEST = 0.3  # of the time for the cheapest schedule: where it packs, nothin
 _REPAIRS = 60  # ways to cut one more interval that are tried
 _TIGHTER = (64, 32, 16, 8)  # shares of the scratchpad that are left free to leave room for holes
 _STATES = 100_000
-_WIDTHS = (1, 4, 16, 64)  # of the beams that repair the cheapest schedule
-_MEMORIES = 600  # that a beam may keep over all steps, for each unit of effort
+_WIDTHS = (1, 4, 16, 64, 256, 1024)  # of the beams that repair the cheapest schedule
+_WIDER = 6  # times longer that the next of them may take
+_MEMORIES = 5_000  # that a beam may keep over all steps, for each unit of effort
 _QUICK = 2_000  # operators
 _ARENAS = 4  # schedules that greedy-by-size places, cutting what does not fit
 
@@ -85,56 +86,41 @@ def place(
     """
     ranked = sorted(dict.fromkeys(schedules), key=lambda s: rank_of(problem, s))
     least = ranked[0]
-    best: list[Placed] = list(plans)
-
-    def cost() -> tuple[int, int]:
-        return min((rank_of(problem, p.schedule) for p in best), default=(1 << 62, 0))
-
-    def done() -> bool:
-        return cost()[0] <= max(bound, cost_of(problem, least)) or limits.exhausted()
+    goal = rank_of(problem, least)
+    best = _Best(problem, goal[0], limits, bound, on_progress)
+    for plan in plans:
+        best.offer(plan)
 
     def attempt(schedule: Schedule, within: Limits) -> None:
-        if rank_of(problem, schedule) < cost():
-            plan = packed(problem, schedule, capacity, within)
-            if plan is not None:
-                best.append(plan)
-                if on_progress is not None:
-                    on_progress("addresses", cost()[0], bound)
+        if rank_of(problem, schedule) < best.rank:
+            best.offer(packed(problem, schedule, capacity, within))
 
     for turn, schedule in enumerate(ranked):
+        if turn and limits.exhausted():
+            break
         within = limits.share(5 * _PACK if not turn else _PACK)
         if not turn:
             within = replace(within, seconds=limits.share(_CHEAPEST).seconds)
         attempt(schedule, within)
-        if best and cost() <= rank_of(problem, schedule):
+        if best.rank <= rank_of(problem, schedule):
             break
-    if cost() > rank_of(problem, least):
+    if best.rank > goal:
         # Quick ways that always end in a plan.
-        best.append(place_along(problem, least.order, capacity))
+        best.offer(place_along(problem, least.order, capacity))
         for schedule in ranked[:_ARENAS]:
             if not limits.exhausted():
-                best.append(arena(problem, schedule, capacity))
-    for width in _WIDTHS:
-        if (
-            cost() <= rank_of(problem, least)
-            or width * len(least.order) > _MEMORIES * limits.effort
-        ):
-            break
-        # The narrowest takes less than a second for a thousand operators: it is made in any case.
-        quick = width == 1 and len(least.order) <= _QUICK
-        within = replace(limits, seconds=None) if quick else limits.share(0.4)
-        repaired = follow(problem, least, capacity, within, width=width)
-        best += [repaired] if repaired is not None else []
-    if done():
-        return min(best, key=lambda p: rank_of(problem, p.schedule)), bound
+                best.offer(arena(problem, schedule, capacity))
+        _repair(best, least, capacity)
+    if best.done():
+        return best.placed, bound
     for schedule in _cut_once(problem, least):
-        if done() or rank_of(problem, schedule) >= cost():
+        if best.done() or rank_of(problem, schedule) >= best.rank:
             break
         attempt(schedule, limits.share(_PACK))
     need = max(sum(problem.sizes[a] for a in operands) for operands in problem.operands)
     for share in _TIGHTER:
         smaller = capacity - capacity // share
-        if smaller < need or done():
+        if smaller < need or best.done():
             break
         schedule = belady(problem, least.order, smaller, write_aware=True)
         schedule, _ = improve(
@@ -146,44 +132,96 @@ def place(
             budget=int(_STATES * limits.effort),
         )
         attempt(schedule, limits.share(_PACK))
-        best.append(arena(problem, schedule, capacity))
-    if not done():
-        joint = solve_joint(
-            problem,
-            capacity,
-            limits.share(0.6),
-            bound=bound,
-            hint=least,
-            effort=limits.effort / 2,
-            on_progress=on_progress,
+        best.offer(arena(problem, schedule, capacity))
+    if not best.done():
+        best.offer(
+            solve_joint(
+                problem,
+                capacity,
+                limits.share(0.6),
+                bound=bound,
+                hint=least,
+                effort=limits.effort / 2,
+                on_progress=on_progress,
+            )
         )
-        best += [joint] if joint is not None else []
-    if not done():
-        known = min(best, key=lambda p: rank_of(problem, p.schedule))
+    if not best.done():
         copies = solve_copies(
             problem,
             capacity,
             limits.share(0.6),
             bound=bound,
-            known=known,
-            cost=cost()[0],
+            known=best.placed,
+            cost=best.rank[0],
             effort=limits.effort / 2,
             on_progress=on_progress,
         )
-        best += [copies.placed] if copies.placed is not None else []
-        bound = copies.bound
-    if not done():
-        fixed = solve_fixed(
-            problem,
-            least.order,
-            capacity,
-            limits,
-            bound=bound,
-            effort=limits.effort / 3,
-            on_progress=on_progress,
+        best.offer(copies.placed)
+        best.bound = bound = copies.bound
+    if not best.done():
+        best.offer(
+            solve_fixed(
+                problem,
+                least.order,
+                capacity,
+                limits,
+                bound=bound,
+                effort=limits.effort / 3,
+                on_progress=on_progress,
+            )
         )
-        best += [fixed] if fixed is not None else []
-    return min(best, key=lambda p: rank_of(problem, p.schedule)), bound
+    return best.placed, bound
+
+
+class _Best:
+    """The best plan so far, and when to stop looking."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        goal: int,
+        limits: Limits,
+        bound: int,
+        on_progress: Progress | None,
+    ) -> None:
+        self.problem, self.goal, self.limits, self.bound = problem, goal, limits, bound
+        self.rank = 1 << 62, 0
+        self._placed: Placed | None = None
+        self._on_progress = on_progress
+
+    @property
+    def placed(self) -> Placed:
+        assert self._placed is not None, "some way always ends in a plan"
+        return self._placed
+
+    def offer(self, plan: Placed | None) -> None:
+        """Takes a plan if it is better than the best so far."""
+        if plan is not None and (rank := rank_of(self.problem, plan.schedule)) < self.rank:
+            self.rank, self._placed = rank, plan
+            if self._on_progress is not None:
+                self._on_progress("addresses", rank[0], self.bound)
+
+    def done(self) -> bool:
+        """Whether the plan is as cheap as the cheapest schedule, or the time is up."""
+        return self.rank[0] <= max(self.bound, self.goal) or self.limits.exhausted()
+
+
+def _repair(best: _Best, schedule: Schedule, capacity: int) -> None:
+    """Follows a schedule with wider and wider beams, as long as that pays."""
+    problem, limits, steps = best.problem, best.limits, len(schedule.order)
+    goal, took = rank_of(problem, schedule), 0.0
+    for width in _WIDTHS:
+        if best.rank <= goal or width * steps > _MEMORIES * limits.effort:
+            break
+        remaining = limits.remaining()
+        if remaining is not None and _WIDER * took > remaining:
+            break
+        # The narrowest takes a tenth of a second for a thousand operators: it is made in any case.
+        quick = width == 1 and steps <= _QUICK
+        within = replace(limits, seconds=None) if quick else limits
+        began = now()
+        best.offer(follow(problem, schedule, capacity, within, width=width))
+        took = now() - began
 
 
 def _cut_once(problem: Problem, schedule: Schedule) -> Iterator[Schedule]:

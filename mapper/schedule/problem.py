@@ -248,16 +248,21 @@ def moves_of(problem: Problem, schedule: Schedule) -> list[Move]:
 
 def cost_of(problem: Problem, schedule: Schedule) -> int:
     """Non-compulsory bytes: what is spilled and fetched."""
-    moves = moves_of(problem, schedule)
-    return sum(problem.sizes[m.tensor] for m in moves if m.kind in ("fetch", "spill"))
+    return rank_of(problem, schedule)[0]
 
 
 def rank_of(problem: Problem, schedule: Schedule) -> tuple[int, int]:
-    """Non-compulsory bytes, then transfers: what makes one schedule better than another."""
-    sizes = [
-        problem.sizes[m.tensor] for m in moves_of(problem, schedule) if m.kind in ("fetch", "spill")
-    ]
-    return sum(sizes), len(sizes)
+    """Non-compulsory bytes, then transfers: what makes one schedule better than another.
+
+    They are those of the fetches and spills of `moves_of`.
+    """
+    cost = transfers = 0
+    for a, intervals in enumerate(schedule.residency):
+        if len(intervals) > 1:
+            moves = len(intervals) - problem.has_free_copy(a)
+            cost += moves * problem.sizes[a]
+            transfers += moves
+    return cost, transfers
 
 
 _KINDS = ("load", "fetch", "store", "spill")

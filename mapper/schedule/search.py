@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 from mapper.schedule.baselines import METHODS, baseline
 from mapper.schedule.constructive import place_along
@@ -86,9 +87,9 @@ def search(
     tell("baselines", None, None)
     orders = {
         "file_order": file_order(problem),
-        "least_peak_order": least_peak(problem, limits=limits.share(0.15)).order,
+        "least_peak_order": least_peak(problem, limits=limits.share(0.1)).order,
     }
-    plans = _baselines(problem, orders, capacity)
+    plans = _baselines(problem, orders, capacity, limits.share(0.15))
     smaller = reduced(problem)
     baselines, schedules, starts = _warm_start(problem, smaller, orders, capacity, limits)
     baselines.update({n: cost_of(problem, p.schedule) for n, p in plans.items()})
@@ -112,12 +113,16 @@ def search(
 
 
 def _baselines(
-    problem: Problem, orders: dict[str, tuple[int, ...]], capacity: int
+    problem: Problem, orders: dict[str, tuple[int, ...]], capacity: int, limits: Limits
 ) -> dict[str, Placed]:
-    """The plans of the literature's baselines."""
+    """The plans of the literature's baselines, as many as the clock allows."""
     if len(problem.inputs) > _PLACED_OPERATORS:
         return {}
-    return {name: baseline(problem, name, orders, capacity) for name in METHODS}
+    plans = {}
+    for name in METHODS:
+        if not limits.exhausted():
+            plans[name] = baseline(problem, name, orders, capacity)
+    return plans
 
 
 def _warm_start(
@@ -138,11 +143,16 @@ def _warm_start(
     best, starts = min(costs.values()), list[Schedule]()
     tries = max(2, min(ORDERS, _TRIED // len(small.inputs)))
     within = limits.share(0.1)
-    first = map(smaller.grouped, orders.values())
-    tried = dict.fromkeys([*first, *random_orders(small, tries, limits.seed)])
-    for order in tried:
+    tried = set[tuple[int, ...]]()
+    # Lazily: an order of thousands of operators takes a while to draw.
+    for order in chain(
+        map(smaller.grouped, orders.values()), random_orders(small, tries, limits.seed)
+    ):
         if len(starts) >= 2 * len(orders) and (best == 0 or within.exhausted()):
             break
+        if order in tried:
+            continue
+        tried.add(order)
         for write_aware in (True, False):
             other = belady(small, order, capacity, write_aware=write_aware)
             starts.append(other)
