@@ -45,6 +45,12 @@ class Limits:
             return None
         return max(0.0, self.seconds - (now() - self.started))
 
+    def elapsed(self) -> float:
+        """The share of the wall-clock seconds that has passed; 0 where there is no such limit."""
+        if self.seconds is None:
+            return 0.0
+        return 1.0 - (self.remaining() or 0.0) / self.seconds if self.seconds > 0 else 1.0
+
     def exhausted(self) -> bool:
         """Whether the wall-clock limit has passed."""
         remaining = self.remaining()

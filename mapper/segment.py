@@ -5,7 +5,7 @@ Parts are rows or channel words, by the axis of the stage.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -78,6 +78,32 @@ class Segment:
             for t in (*o.inputs, *o.outputs):
                 lives[t] = (lives.get(t, (n, n))[0], n + 1)
         return lives
+
+    @cached_property
+    def shape(self) -> Hashable:
+        """All that decides about parts and bytes, names left out: equal where segments are alike.
+
+        Tensors are numbered as in `lives`.
+        """
+        number = {t: n for n, t in enumerate(self.lives)}
+        tensors = [self.tensors[t] for t in self.lives]
+        return (
+            self.axis,
+            self.strips,
+            tuple(
+                (
+                    (o.windows, o.channel_windows, o.column_windows),
+                    (o.reduction, o.streams),
+                    (o.weight_bytes, o.undivided_weight_bytes),
+                    tuple(number[t] for t in o.inputs),
+                    tuple(number[t] for t in o.outputs),
+                )
+                for o in self.operators
+            ),
+            tuple((t.bytes, t.rows, t.channels, t.columns) for t in tensors),
+            tuple(number[t] for t in self.inputs),
+            tuple(number[t] for t in self.outputs),
+        )
 
     @property
     def macs(self) -> int:

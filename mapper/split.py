@@ -9,7 +9,7 @@ multiply-accumulates, then by parts that run. Order, further spills and addresse
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate, product
 from typing import NamedTuple, get_args
@@ -76,7 +76,7 @@ def split(
         Bytes of the memory for weights: a stage whose weights fit loads them once, another one
         for every patch. Without, every patch loads them.
     limits : Limits, optional
-        Only its clock: when that has run out, the walk keeps a way or two to go on, and stages of
+        Only its clock: where the walk is behind it, it keeps a way or two to go on, and stages of
         at most two operators.
     on_progress : callable, optional
         Receives the share of the operators that are done.
@@ -98,9 +98,12 @@ class _Walk:
     weight_memory: int | None
     limits: Limits
     segments: dict[tuple[Axis, int, int], list[Segment]] = field(default_factory=dict)
-    widest: dict[tuple[Segment, int], dict[str, int]] = field(default_factory=dict)
-    amounts: dict[tuple[Segment, int], tuple[dict[str, int], int]] = field(default_factory=dict)
-    fits: dict[tuple[Segment, int, frozenset[str]], int] = field(default_factory=dict)
+    # What is known of segments of a shape: networks repeat themselves.
+    shapes: dict[Hashable, int] = field(default_factory=dict)
+    numbers: dict[Segment, int] = field(default_factory=dict)
+    widest: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    amounts: dict[tuple[int, int], tuple[list[int], int]] = field(default_factory=dict)
+    fits: dict[tuple[int, int, tuple[bool, ...]], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # An instruction for every run of bytes of a slice of channels is traffic as well.
@@ -139,10 +142,14 @@ class _Walk:
         ways[0][_State(frozenset(), inputs)] = _Way(_Cost(0, 0, 0))
         for first in range(count):
             report(first / count)
-            best = self.best(ways[first])
+            # Behind time, the walk goes on with the cheapest ways and the shortest stages alone.
+            hurried = self.limits.elapsed() > first / count
+            best = self.best(ways[first], 1 if hurried else _BEAM)
             ways[first] = {}
+            self.segments.clear()
+            self.numbers.clear()
             for axis in get_args(Axis):
-                most = 2 if self.limits.exhausted() else _MOST_MEMBERS
+                most = 2 if hurried else _MOST_MEMBERS
                 for last in range(first + 1, min(first + most, count) + 1):
                     segments = self.segments_of(axis, first, last)
                     # Along others a single patch is what it is along rows.
@@ -169,11 +176,10 @@ class _Walk:
             end = end.before
         return steps[::-1]
 
-    def best(self, ways: dict[_State, _Way]) -> list[tuple[_State, _Way]]:
+    def best(self, ways: dict[_State, _Way], beam: int) -> list[tuple[_State, _Way]]:
         """The cheapest, and those that leave most room: the cheapest may lead nowhere."""
         items = list(ways.items())
         items.sort(key=lambda item: item[1].cost)
-        beam = 1 if self.limits.exhausted() else _BEAM
         rest = items[beam:]
         rest.sort(key=lambda item: sum(self.graph.tensor(t).bytes for t in item[0].on))
         return items[:beam] + rest[: -(-beam // 2)]
@@ -187,6 +193,12 @@ class _Walk:
         if key not in self.segments:
             self.segments[key] = segments_of(self.graph, self.graph.operators[first:last], axis)
         return self.segments[key]
+
+    def shape(self, segment: Segment) -> int:
+        """A number for all segments that are alike."""
+        if segment not in self.numbers:
+            self.numbers[segment] = self.shapes.setdefault(segment.shape, len(self.shapes))
+        return self.numbers[segment]
 
     def steps(
         self, segment: Segment, first: int, last: int, state: _State
@@ -270,12 +282,14 @@ class _Walk:
         return low
 
     def _need(self, segment: Segment, patches: int, resident: frozenset[str]) -> int:
-        key = segment, patches, resident
+        key = self.shape(segment), patches, tuple(t in resident for t in segment.lives)
         if key not in self.fits:
             if key[:2] not in self.widest:
-                self.widest[key[:2]] = segment.widest(patches)
+                rows = segment.widest(patches)
+                self.widest[key[:2]] = [rows.get(t, 0) for t in segment.lives]
             local = [t for t in segment.lives if t not in resident]
-            self.fits[key] = segment.place(self.widest[key[:2]], local)[1]
+            widest = dict(zip(segment.lives, self.widest[key[:2]], strict=True))
+            self.fits[key] = segment.place(widest, local)[1]
         return self.fits[key]
 
     def _cost(self, segment: Segment, first: int, patches: int, at: dict[str, str]) -> _Cost | None:
@@ -285,10 +299,12 @@ class _Walk:
             for t in segment.outputs
             if at[t] != "on" and not tensor(t).network_output
         )
-        key = segment, max(1, patches)
+        key = self.shape(segment), max(1, patches)
         if key not in self.amounts:
-            self.amounts[key] = segment.amounts(max(1, patches))
-        totals, loaded = self.amounts[key]
+            found, loads = segment.amounts(max(1, patches))
+            self.amounts[key] = [found[t] for t in segment.lives], loads
+        amounts, loaded = self.amounts[key]
+        totals = dict(zip(segment.lives, amounts, strict=True))
         if not segment.keeps_weights(self.weight_memory):
             moved += loaded - segment.weight_bytes
         if not patches:

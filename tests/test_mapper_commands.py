@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from random import Random
 
@@ -223,6 +224,16 @@ class TestMap:
         summary = json.loads((tmp_path / "s.json").read_text())
         assert summary["status"] == "feasible"
         assert 0 <= summary["bound_bytes"] < summary["objective_bytes"]
+        assert run("check", tmp_path / "out" / "plan.json").exit_code == 0
+
+    def test_the_time_limit_counts_from_when_the_program_began(self, tmp_path: Path) -> None:
+        model = _random_sums(tmp_path / "m.onnx", 120)
+        words = ["map", str(model), "--time-limit", "500", "-o", str(tmp_path / "out")]
+        # It began long ago: what takes no search is all there is, and that is a plan.
+        result = CliRunner().invoke(create_app(["map"]), words, obj=time.monotonic() - 1000.0)
+        assert result.exit_code == 0, result.output
+        plan = json.loads((tmp_path / "out" / "plan.json").read_text())
+        assert (plan["status"], plan["bound_bytes"]) == ("feasible", 0)
         assert run("check", tmp_path / "out" / "plan.json").exit_code == 0
 
     def test_absurd_shapes_are_refused(self, tmp_path: Path) -> None:
