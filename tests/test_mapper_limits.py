@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from mapper.clock import now
 from mapper.limits import Limits
 
 
@@ -30,7 +31,7 @@ def test_what_is_held_back_for_the_end_grows_with_the_pace_so_far(pace: float) -
     # A process that has worked for ten seconds, and waited for that `pace` times as long.
     limits = Limits(
         seconds=10 * pace + 1000.0,
-        started=time.monotonic() - 10 * pace,
+        started=now() - 10 * pace,
         worked=time.process_time() - 10,
     )
     held = 1000.0 - (limits.before_end(20.0).remaining() or 0.0)
@@ -42,8 +43,8 @@ def test_at_most_half_of_what_is_left_is_held_back() -> None:
 
 
 def test_the_share_of_the_time_that_has_passed() -> None:
-    limits = Limits(seconds=1000.0, started=time.monotonic() - 250)
+    limits = Limits(seconds=1000.0, started=now() - 250)
     assert limits.elapsed() == pytest.approx(0.25, abs=0.01)
-    late = Limits(seconds=1000.0, started=time.monotonic() - 2000)
+    late = Limits(seconds=1000.0, started=now() - 2000)
     assert (late.elapsed(), late.exhausted()) == (1.0, True)
     assert Limits(seconds=0.0).elapsed() == 1.0
