@@ -68,6 +68,11 @@ def fuse(nodes: Sequence[Node], results: Collection[str]) -> list[Operator]:
 
 
 def _joined(head: Operator, reworked: str, follower: Operator) -> Operator:
+    channel_windows = head.channel_windows
+    # What mixes the channels of a single pixel does so when the last of them is there.
+    mixes = follower.channel_windows != (Window(),)
+    if mixes and head.kind not in ("GlobalAveragePool", "GlobalMaxPool"):
+        channel_windows = ()
     return replace(
         head,
         outputs=tuple(follower.outputs[0] if n == reworked else n for n in head.outputs),
@@ -76,7 +81,8 @@ def _joined(head: Operator, reworked: str, follower: Operator) -> Operator:
         macs=head.macs + follower.macs,
         # What reworks each row by itself leaves the head's rows as they are; so with channels.
         windows=head.windows if follower.windows == (Window(),) else (),
-        channel_windows=head.channel_windows if follower.channel_windows == (Window(),) else (),
+        channel_windows=channel_windows,
+        mixes_channels=head.mixes_channels or (mixes and bool(channel_windows)),
         column_windows=head.column_windows if follower.column_windows == (Window(),) else (),
         undivided_weight_bytes=head.undivided_weight_bytes + follower.undivided_weight_bytes,
     )

@@ -137,6 +137,8 @@ class Operator:
         Which rows of each input a row of the output needs, which channel words a word needs, and
         which columns a column; None for all of them. Without any, the operator cannot be split
         along that axis.
+    mixes_channels : bool
+        What it has of its result must stay until the last channel is there: a Softmax follows.
     undivided_weight_bytes : int
         What it reads when every channel word reads its own weights, equal ones again.
     block_bytes : int
@@ -162,6 +164,7 @@ class Operator:
     windows: tuple[Window | None, ...] = ()
     channel_windows: tuple[Window | None, ...] = ()
     column_windows: tuple[Window | None, ...] = ()
+    mixes_channels: bool = False
     undivided_weight_bytes: int = 0
     block_bytes: int = 0
     reduction: Reduction | None = None

@@ -21,6 +21,7 @@ from mapper.schedule.search import Found, search
 from mapper.schedule.solver import Limits, Progress
 from mapper.smallest import least_scratchpad
 from mapper.split import split
+from mapper.streams import with_streams
 
 __all__ = ["Mapped", "map_graph", "map_model"]
 
@@ -162,6 +163,7 @@ def map_graph(
     if need > budget.bytes and may_split:
         if on_progress is not None:
             on_progress("splitting operators", None, None)
+        graph = with_streams(graph, budget.bytes, weight_memory, source.channel_multiple)
         cut = split(graph, budget.bytes, weight_memory=weight_memory, limits=limits.share(0.5))
         graph, need = (graph, need) if cut is None else (cut, 0)
     if need > budget.bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from mapper.windows import (
     column_windows_of,
     columns_of,
     rows_of,
+    same_rows,
     windows_of,
 )
 from mapper.work import convolution_of, macs_of, weight_elements
@@ -247,12 +248,20 @@ class _Walk:
                     weight_bytes=weight_bytes,
                     macs=macs_of(node, convolution, self.shapes, self.types),
                     convolution=convolution,
-                    windows=self._windows(windows_of, self._rows, node, convolution),
+                    windows=self._windows(
+                        partial(windows_of, values=self.constants.values),
+                        self._rows,
+                        node,
+                        convolution,
+                    ),
                     channel_windows=self._windows(
                         channel_windows_of, self._channels, node, convolution
                     ),
                     column_windows=self._windows(
-                        column_windows_of, self._columns, node, convolution
+                        partial(column_windows_of, values=self.constants.values),
+                        self._columns,
+                        node,
+                        convolution,
                     ),
                     undivided_weight_bytes=weight_bytes,
                 ),
@@ -281,10 +290,12 @@ class _Walk:
         if len(found) != len(active):
             return ()
         windows: dict[str, Window | None] = {}
+        images = rule is not channel_windows_of
         for name, window, shape in zip(active, found, shapes, strict=True):
             root = self.roots.get(name, name)
-            # Seen through a view, in one piece, or read in two ways.
-            if shape != self.shapes[root] or parts(root) == 1:
+            # Seen through a view that moves them, in one piece, or read in two ways.
+            known = self.shapes[root]
+            if (shape != known and not (images and same_rows(shape, known))) or parts(root) == 1:
                 window = None
             windows[root] = window if windows.get(root, window) == window else None
         return tuple(windows.values())

@@ -40,7 +40,7 @@ VERSION = 3
 VERSION_WITH_REDUCTIONS = 4
 """Of plans in which the reduction of some operator is in parts; others have the form of `VERSION`."""
 VERSION_WITH_TILES = 5
-"""Of plans with a stage in tiles, or a window of fractional stride: slices have columns."""
+"""Of plans with a stage in tiles, or a window of fractional stride or negative padding: slices have columns."""
 
 
 class Source(NamedTuple):
@@ -154,7 +154,9 @@ class Plan:
         """The oldest that has what the plan has."""
         stages = [o.stage for o in self.operators if o.stage]
         members = [m for stage in stages for m in stage.members]
-        fractional = any(w is not None and w.up > 1 for m in members for w in m.windows)
+        fractional = any(
+            w is not None and (w.up > 1 or w.padding < 0) for m in members for w in m.windows
+        )
         if fractional or any(stage.axis == "tiles" for stage in stages):
             return VERSION_WITH_TILES
         return VERSION_WITH_REDUCTIONS if self.has_reductions else VERSION

@@ -11,6 +11,10 @@ from mapper.stage import Buffer, Member, Part, Patch, Slice, Stage, Window
 __all__ = ["ReductionSegment"]
 
 
+# Patches of all sweeps: a dense layer has one of them for every word of its outputs.
+_MOST_IN_ALL = 4 * MOST_PATCHES
+
+
 class ReductionSegment(Segment):
     """One operator in patches along its reduction.
 
@@ -30,7 +34,7 @@ class ReductionSegment(Segment):
         reduction = self.operator.streams
         if len(self.operators) > 1 or reduction is None:
             return 1
-        return min(len(reduction.parts), MOST_PATCHES // reduction.blocks)
+        return min(len(reduction.parts), _MOST_IN_ALL // reduction.blocks)
 
     def allows(self, resident: Collection[str]) -> bool:
         return self.inputs[0] not in resident and set(self.outputs) <= set(resident)

@@ -52,6 +52,8 @@ class Segment:
         Never more than `MOST_PATCHES`, whatever the height: a plan lists every one.
         """
         made = {t for o in self.operators for t in o.outputs}
+        if self.axis == "channels" and any(o.mixes_channels for o in self.operators[:-1]):
+            return 1
         for o in self.operators:
             windows = self.windows(o)
             if not windows or len(o.outputs) != 1:
@@ -170,10 +172,15 @@ class Segment:
         """Whether it can run when just these of its inputs and outputs are whole on chip.
 
         A slice of channels has its pixels closer together than the whole tensor, and operators of
-        two inputs must find pixels equally far apart in both.
+        two inputs must find pixels equally far apart in both. What mixes channels in the end needs
+        them all.
         """
-        return self.axis == "rows" or all(
-            len({t in resident for t in o.inputs}) <= 1 for o in self.operators
+        if self.axis == "rows":
+            return True
+        return all(
+            len({t in resident for t in o.inputs}) <= 1
+            and (not o.mixes_channels or set(o.outputs) <= set(resident))
+            for o in self.operators
         )
 
     def runs(self, patches: int) -> dict[str, list[Rows]]:
