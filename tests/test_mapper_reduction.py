@@ -208,7 +208,8 @@ def _member(plan: dict[str, Any]) -> dict[str, Any]:
             "schema",
             r"plan.+'reduction' must be removed: there is no such field",
         ),
-        (lambda p: p.update(version=5), "schema", "plan.version must be 3 or 4, not 5"),
+        (lambda p: p.update(version=5), "schema", r"plan.+ must be given"),
+        (lambda p: p.update(version=6), "schema", "plan.version must be 3 or 4 or 5, not 6"),
     ],
 )
 def test_a_broken_reduction_is_named(
