@@ -19,6 +19,7 @@ from hw.engine.feeder import Feeder
 from hw.operand import Operand
 from hw.pe.carry_save import CarrySave
 from hw.pe.fast_inner import FreePipeline
+from hw.pe.merged_mac import MergedMac
 from hw.pe.sparse_digit import Opt4e
 from hw.pe.stationary import stationary_form
 from hw.registry import PES
@@ -31,7 +32,7 @@ from tb.formal.reachability import prove_for_ever
 from tb.formal.solver import Property, prove, prove_all, to_rtlil
 from tb.formal.stationary import stationary_cell_adds
 from tb.formal.streams import delay_keeps_order
-from tb.formal.sums import cell_adds, digit_cell_adds
+from tb.formal.sums import cell_adds, digit_cell_adds, merged_mac_adds
 
 QUICK = [proof for proof in proofs() if proof.quick]
 # Every so many of the faults, so that the test is short; `bitweft bench proofs` takes all.
@@ -170,6 +171,11 @@ class TestAlgebra:
         monkeypatch.setattr(FreePipeline, "presums", lambda self, a, b: (a[0] + b[0], a[1] - b[1]))
         assert not cell_adds(pe)
 
+    def test_a_merged_mac_of_another_format_is_noticed(self) -> None:
+        net = Netlist.of(MergedMac(Operand(4), bits=10))
+        assert merged_mac_adds(Operand(4), net)
+        assert not merged_mac_adds(Operand(4, False), net)
+
     def test_a_lost_negation_is_noticed(self) -> None:
         pe = Opt4e(activation=Operand(4), weight=Operand(4))
         text = rtlil.convert(pe.create(), name="top", emit_src=False)
@@ -232,6 +238,8 @@ def test_registers_inside_are_read_not_assumed() -> None:
         m.d.comb += ok.eq((found["count"] <= limit) & (found["count"] == count))
         statement = Property(m, ok, (), peeks=found)
         assert prove(to_rtlil(statement), "induction", depth=7).proved == holds
+        (verdict,) = prove_for_ever([to_rtlil(statement)])
+        assert verdict.proved == holds
 
 
 def test_a_register_that_is_not_there_cannot_be_read() -> None:

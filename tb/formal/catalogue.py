@@ -8,20 +8,22 @@ from itertools import product
 from typing import Any, Literal
 
 from hw.operand import Operand
-from hw.pe.base import ProcessingElement
+from hw.pe.base import CellElement, ProcessingElement
 from hw.pe.carry_save import CarrySave
 from hw.pe.chain import Chain
 from hw.pe.compound import Compound
 from hw.pe.dot_product import dot_product
 from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
-from hw.pe.sparse_digit import Opt2, Opt3, Opt4c, Opt4e
+from hw.pe.merged_mac import MergedMac
+from hw.pe.sparse_digit import DigitElement, Opt2, Opt3, Opt4c, Opt4e
 from hw.pe.stationary import stationary_form
 from tb.formal.catalogue_streams import block_sums, engines, streams
 from tb.formal.compound import compound_accumulates
 from tb.formal.proof import Proof, added, label, solved
 from tb.formal.properties import cell_accumulates, digits_represent, output_adder_accumulates
 from tb.formal.stationary import column_resolves, stationary_cell_adds
+from tb.formal.sums import cell_adds, digit_cell_adds, merged_mac_adds
 
 __all__ = ["Proof", "proofs"]
 
@@ -58,7 +60,7 @@ def _recoders() -> Iterator[Proof]:
 
 def _cells() -> Iterator[Proof]:
     """Sums by algebra, at the widths that are built."""
-    cells: list[ProcessingElement] = [CarrySave(accumulator_bits=48)]
+    cells: list[CellElement | DigitElement] = [CarrySave(accumulator_bits=48)]
     accumulators = {4: 16, 8: 32, 16: 48}
     both = [(a, b) for a, b in product((_I4, _U4, _I8, _U8), repeat=2) if a.bits == b.bits]
     for a, b in (*both, (_I16, _I16)):
@@ -78,7 +80,23 @@ def _cells() -> Iterator[Proof]:
     for pe in cells:
         name = f"sum[{label(pe)}]"
         formats_of = (pe.activation, pe.weight)
-        yield added(name, pe, quick=formats_of in quick, faulted=formats_of == (_I4, _I4))
+        adds: Any = digit_cell_adds if isinstance(pe, DigitElement) else cell_adds
+        yield added(
+            name,
+            pe.create,
+            partial(adds, pe),
+            quick=formats_of in quick,
+            faulted=formats_of == (_I4, _I4),
+        )
+    # The baseline of silicon is no PE of a spec, and takes its operands through registers.
+    for operand, bits in ((_I4, 16), (_U4, 16), (_I8, 32), (_U8, 32), (_I16, 48)):
+        yield added(
+            f"sum[merged_mac-{operand}-{bits}]",
+            partial(MergedMac, operand, bits=bits),
+            partial(merged_mac_adds, operand),
+            quick=operand in (_I4, _I8),
+            faulted=operand == _I4,
+        )
 
 
 def _words() -> Iterator[Proof]:

@@ -91,9 +91,9 @@ def engines() -> Iterator[Proof]:
         (opt1, "matrix", None, "1x2", 12, False),
         (FastInner(carry_save=False, **tiny), "matrix", None, "1x1", 10, False),
         (mac, "cube", 2, "1x1", 12, False),
-        (opt1, "cube", 2, "1x1", 12, True),
+        (opt1, "cube", 2, "1x1", 13, True),
         (mac, "tree", 2, "1x1", 12, False),
-        (opt1, "tree", 2, "1x1", 12, True),
+        (opt1, "tree", 2, "1x1", 13, True),
         (Opt2(products=4, **tiny), "tree", 4, "1x1", 10, False),
     ]
     for pe, kind, depth, size, cycles, quick in arrays:
@@ -105,7 +105,9 @@ def engines() -> Iterator[Proof]:
             "bounded" if cycles else "reachable",
             cycles,
             quick=quick,
-            faulted=not cycles,
+            # The cells of cubes and trees have proofs, and faults, of their own.
+            faulted=not cycles or (pe == opt1 and kind == "cube"),
+            apart=() if depth is None else ("cell",),
         )
     # A row comes again, and its sum leaves an array of opt1, within 18 cycles or more.
     for pe, size, cycles in (

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 
 from hw.engine.catalogue import EngineKind, create_array
 from hw.engine.digit_array import DigitArray
 from hw.pe.base import ProcessingElement
 from tb.formal.solver import Property
-from tb.formal.wiring import drive
+from tb.formal.wiring import drive, peek
 
 __all__ = ["engine_multiplies"]
 
@@ -27,7 +27,7 @@ def engine_multiplies(
 
     The producer may idle and the consumer block in any cycle: no beat is lost, repeated or
     exchanged. At most two tiles wait for their results. An engine that is empty takes a beat, and
-    one whose pace is its own gives a result within its latency.
+    one whose pace is its own gives a result within its latency, and takes none while two wait.
     """
     m = Module()
     m.submodules.dut = dut = create_array(pe, rows=rows, cols=cols, kind=kind, depth=depth)
@@ -61,11 +61,19 @@ def engine_multiplies(
             m.d.sync += waiting[n].eq(Cat(entries))
     expected = waiting[0].word_select(row, cols * width)
     prompt: Any = operands.ready | (count != 0)
+    inner: dict[str, Signal] = {}
     if not isinstance(dut, DigitArray):
         late = Signal(range(dut.latency + 2))
         waits = ~results.valid & (count != 0)
         m.d.sync += late.eq(Mux(waits, late + (late <= dut.latency), 0))
-        prompt = prompt & (late < dut.latency)
+        inner = peek(**{"queue.level": 2})
+        level = inner["queue.level"]
+        prompt = (
+            prompt
+            & (late < dut.latency)
+            & (results.valid == (level != 0))
+            & ~(operands.ready & (level == 2))
+        )
     ok, given = Signal(), Signal()
     m.d.comb += [
         given.eq(count != 3),
@@ -81,4 +89,6 @@ def engine_multiplies(
             )
         ),
     ]
-    return Property(m, ok, inputs, given)
+    payload = Value.cast(results.payload)
+    shown = Cat(operands.ready, results.valid, Mux(results.valid, payload, 0))
+    return Property(m, ok, inputs, given, inner, shown)

@@ -10,13 +10,11 @@ from typing import Any, Literal
 from amaranth.back import rtlil
 
 from hw.pe.base import ProcessingElement
-from hw.pe.sparse_digit import DigitElement
 from tb.formal.algebra import Netlist
 from tb.formal.faults import Fault, faults
 from tb.formal.harmless import harmless
 from tb.formal.reachability import prove_for_ever
 from tb.formal.solver import Method, Property, Verdict, prove_all, to_rtlil
-from tb.formal.sums import cell_adds, digit_cell_adds
 
 __all__ = ["Proof", "added", "label", "solved"]
 
@@ -133,15 +131,21 @@ def solved(
     )
 
 
-def added(name: str, pe: Any, *, quick: bool, faulted: bool) -> Proof:
+def added(
+    name: str,
+    create: Callable[[], Any],
+    adds: Callable[[Netlist], bool],
+    *,
+    quick: bool,
+    faulted: bool,
+) -> Proof:
     def design() -> str:
-        text: str = rtlil.convert(pe.create(), name="top", emit_src=False)
+        text: str = rtlil.convert(create(), name="top", emit_src=False)
         return text
 
     def check(texts: Sequence[str]) -> list[Verdict]:
         started = time.monotonic()
-        adds = digit_cell_adds if isinstance(pe, DigitElement) else cell_adds
-        proved = [adds(pe, net) for net in Netlist.of_texts(texts)]
+        proved = [adds(net) for net in Netlist.of_texts(texts)]
         seconds = (time.monotonic() - started) / len(texts)
         return [Verdict(yes, seconds, "" if yes else "sums differ") for yes in proved]
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tb.formal.solver import Verdict
+from tb.formal.solver import Verdict, connected
 from tb.formal.yosys import flattened, run_yosys
 
 __all__ = ["asserted_for_ever", "prove_for_ever"]
@@ -59,6 +59,7 @@ def asserted_for_ever(blocks: Sequence[Sequence[str]], *, limit: float = 300) ->
 def _stated(design: str) -> list[str]:
     return [
         *flattened(design),
+        *connected(design),
         "delete -input w:rst",
         "setundef -undriven -zero",
         "cd top",

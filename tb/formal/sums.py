@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from hw.operand import Operand
 from hw.pe.base import CellElement
 from hw.pe.fast_inner import FastInnerElement
 from hw.pe.sparse_digit import DigitElement
 from tb.formal.algebra import Bits, Netlist, Polynomial, constant, product, total, variable, word
 
-__all__ = ["cell_adds", "digit_cell_adds"]
+__all__ = ["cell_adds", "digit_cell_adds", "merged_mac_adds"]
 
 
 def cell_adds(pe: CellElement, net: Netlist | None = None) -> bool:
@@ -67,6 +68,16 @@ def digit_cell_adds(pe: DigitElement, net: Netlist | None = None) -> bool:
     expected = _step(clear, before, total(gains))
     forbidden = [frozenset(p) for p in _pairs_of(ports, pe.lanes)]
     return _equal_without(net, after, expected, 1 << pe.pair_bits, forbidden)
+
+
+def merged_mac_adds(operand: Operand, net: Netlist) -> bool:
+    """Whether every cycle of a merged mac adds the product of the operands before, or begins with it."""
+    held = {taken: register for register, taken in net.registers.items()}
+    a, b = (word([held[bit] for bit in net.words[name]], signed=operand.signed) for name in "ab")
+    first = variable(held[net.words["first"][0]])
+    before = word(net.words["accumulator"])
+    after = word([net.registers[bit] for bit in net.words["accumulator"] if isinstance(bit, int)])
+    return net.equal(after, _step(first, before, product(a, b)), 1 << len(net.words["accumulator"]))
 
 
 def _presums(pe: FastInnerElement, net: Netlist, factors: list[Bits], enable: Polynomial) -> bool:
