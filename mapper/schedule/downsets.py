@@ -52,7 +52,8 @@ def downsets_of(
     n, largest = len(part.reads), max(len(part.reads), len(part.sizes))
     remaining = limits.remaining() if limits is not None else None
     if remaining is not None:
-        rate = _PER_SECOND * min(1.0, _LARGEST / max(1, largest))
+        # More operators and longer words: more work for each.
+        rate = _PER_SECOND * min(1.0, _LARGEST / max(1, largest)) ** 1.5
         limit = min(limit, max(_FEWEST, int(remaining * rate)))
     if n == 0 or (searchable and largest > _LARGEST) or sum(part.sizes) > LARGEST_SUM:
         return None
