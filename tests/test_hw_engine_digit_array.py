@@ -20,6 +20,7 @@ FORMS = [
     for n, (pe, rows, cols) in enumerate(
         [
             (Opt4c(segment=16), 3, 5),
+            (Opt4c(segment=8, cells_per_adder=8), 2, 9),
             (Opt4c(segment=8, recoding="booth", cells_per_adder=1), 2, 2),
             (Opt4c(segment=16, activation=Operand(8, False), weight=Operand(4)), 1, 3),
             (Opt4c(segment=8, group=2, activation=Operand(4), accumulator_bits=16), 4, 1),

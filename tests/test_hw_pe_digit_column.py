@@ -16,20 +16,20 @@ from sim.digits import lane_groups, pass_cycles, recode
 S4, U4, S16 = Operand(4), Operand(4, False), Operand(16)
 
 FORMS = [
-    pytest.param(pe, size, pause, id=f"{pe.kind}-{pe.recoding}-{pe.activation}-{size}-{pause}")
-    for pe, size, pause in [
-        (Opt3(), 1, 0),
-        (Opt3(sign_extension=False, recoding="booth", activation=Operand(8, False)), 1, 2),
-        (Opt4c(), 5, 1),
-        (Opt4e(sign_extension=True, weight=U4), 1, 0),
-        (Opt4c(recoding="booth", group=8), 3, 0),
-        (Opt4c(activation=U4, weight=S4, group=2), 2, 3),
-        (Opt4c(activation=S16, weight=S16), 2, 0),
-        (Opt4e(), 3, 0),
-        (Opt2(), 2, 0),
-        (Opt2(products=4, recoding="booth", activation=U4), 3, 1),
-        (Opt4e(recoding="booth", weight=Operand(8, False)), 2, 2),
-        (Opt4e(activation=S4, weight=U4, group=2), 1, 1),
+    pytest.param(pe, size, turns, id=f"{pe.kind}-{pe.recoding}-{pe.activation}-{size}-{turns}")
+    for pe, size, turns in [
+        (Opt3(), 1, 1),
+        (Opt3(sign_extension=False, recoding="booth", activation=Operand(8, False)), 1, 3),
+        (Opt4c(), 5, 2),
+        (Opt4e(sign_extension=True, weight=U4), 1, 1),
+        (Opt4c(recoding="booth", group=8), 3, 1),
+        (Opt4c(activation=U4, weight=S4, group=2), 3, 4),
+        (Opt4c(activation=S16, weight=S16), 2, 1),
+        (Opt4e(), 3, 1),
+        (Opt2(), 2, 1),
+        (Opt2(products=4, recoding="booth", activation=U4), 3, 2),
+        (Opt4e(recoding="booth", weight=Operand(8, False)), 4, 3),
+        (Opt4e(activation=S4, weight=U4, group=2), 1, 2),
     ]
 ]
 
@@ -61,8 +61,8 @@ def reductions(pe: DigitElement, size: int, seed: int) -> list[tuple[Any, Any]]:
 
 
 @pytest.mark.parametrize("stalls", [0.0, 0.6], ids=["free", "stalled"])
-@pytest.mark.parametrize(("pe", "size", "pause"), FORMS)
-def test_sums_and_cycles(pe: DigitElement, size: int, pause: int, stalls: float) -> None:
+@pytest.mark.parametrize(("pe", "size", "turns"), FORMS)
+def test_sums_and_cycles(pe: DigitElement, size: int, turns: int, stalls: float) -> None:
     rng = np.random.default_rng(size)
     cases = reductions(pe, size, seed=size)
     streams: list[list[tuple[Any, Any]]] = [[] for _ in range(pe.lanes)]
@@ -85,17 +85,20 @@ def test_sums_and_cycles(pe: DigitElement, size: int, pause: int, stalls: float)
                     payload = as_group(groups[lane, g, :, weight], g == count - 1)
                     stream.append((payload, rows))
 
-    dut = DigitColumn(pe, size=size, pause=pause)
+    dut = DigitColumn(pe, size=size, turns=turns)
     ends: list[int] = []
-    # Pairs as soon as they are finished, and as long as they last.
-    seen: dict[int, list[list[int]]] = {0: [], pause: []}
+    behind = [n % turns for n in range(size)]
+    # The sums of every cell, and the biases of the passes; cells follow one another.
+    seen: list[list[int]] = [[] for _ in range(size)]
+    biases: list[int] = []
 
     async def run(ctx: Any) -> None:
         position = [0] * pe.lanes
         current: list[Any] = [None] * pe.lanes
-        fetched = np.zeros((size, pe.lanes), np.int64)
+        # What was asked for in the cycles before, the last first; rubbish in between.
+        asked = [np.zeros((size, pe.lanes), np.int64)] * turns
         for cycle in range(4000):
-            if len(seen[pause]) == len(sums):
+            if all(len(cell) == len(sums) for cell in seen):
                 return
             offers = [
                 rng.random() >= stalls and position[n] < len(s) for n, s in enumerate(streams)
@@ -107,19 +110,20 @@ def test_sums_and_cycles(pe: DigitElement, size: int, pause: int, stalls: float)
                 ctx.set(port.valid, offers[n])
                 if offers[n]:
                     ctx.set(port.payload, stream[position[n]][0])
-            # What was asked for in the cycle before; rubbish in between.
-            ctx.set(dut.b, fetched.tolist())
+            ctx.set(dut.b, [asked[late][n].tolist() for n, late in enumerate(behind)])
             fetched = rng.integers(pe.weight.min, pe.weight.max + 1, (size, pe.lanes))
             for n in range(pe.lanes):
                 if ctx.get(dut.issues) >> n & 1:
                     fetched[:, n] = current[n][ctx.get(dut.position[n])]
+            asked = [fetched, *asked[:-1]]
             width = 2**pe.pair_bits
-            for age in {0, pause}:
-                if cycle - PAIRS_AFTER - age in ends:
-                    bias = ctx.get(dut.bias)
-                    pairs = [ctx.get(dut.pairs[i]) for i in range(size)]
-                    values = [(p.sum + p.carry - bias) % width for p in pairs]
-                    seen[age].append([v - width if v >= width // 2 else v for v in values])
+            if cycle - PAIRS_AFTER in ends:
+                biases.append(ctx.get(dut.bias))
+            for n, late in enumerate(behind):
+                if cycle - PAIRS_AFTER - late in ends:
+                    pair = ctx.get(dut.pairs[n])
+                    value = (pair.sum + pair.carry - biases[len(seen[n])]) % width
+                    seen[n].append(value - width if value >= width // 2 else value)
             if ctx.get(dut.ends):
                 assert may_end
                 ends.append(cycle)
@@ -133,11 +137,11 @@ def test_sums_and_cycles(pe: DigitElement, size: int, pause: int, stalls: float)
     simulator.add_clock(1e-6)
     simulator.add_testbench(run)
     simulator.run()
-    assert list(seen.values()) == [[s.tolist() for s in sums]] * len(seen)
+    assert seen == np.array(sums).T.tolist()
     if not stalls:
         # The first group is taken in cycle 0, and its first digit issued in cycle 1.
         assert ends[0] == cycles[0]
-        assert np.diff(ends).tolist() == [c + pause for c in cycles[1:]]
+        assert np.diff(ends).tolist() == [max(c, turns) for c in cycles[1:]]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ FAULTED = {
     "sum[opt4e-int4-int4-16]": 12,
     "step[mac-int4-int4-10]": 1,
     "encoder[group 4]": 9,
-    "column[opt4c-1x2-pause 1]": 30,
+    "column[opt4c-1x2-turns 2]": 30,
     "queue": 4,
     "feeder[2x1]": 20,
     "tree[opt1-int3-int3-8 x 2]": 40,

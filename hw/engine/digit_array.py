@@ -20,32 +20,43 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.digits import select_digits
 from hw.emit import place
 from hw.engine.array import OutputStationaryArray
-from hw.engine.digit_lane import DigitLane, segment_write
+from hw.engine.digit_lane import DigitLane, recoded, segment_write
 from hw.engine.shift_add import SHIFT_ADD_LATENCY, ShiftAdd
 from hw.pe.digit_column import PAIRS_AFTER, DigitColumn
 from hw.pe.sparse_digit import DigitElement
 
-__all__ = ["DigitArray", "DigitRow"]
+__all__ = ["DigitArray", "DigitRow", "freed_after"]
+
+
+def freed_after(turns: int) -> int:
+    """Cycles from the end of a segment's last pass to the first beat that may overwrite it.
+
+    The beat is written a cycle after its acceptance, and not before the last of `turns` cells has
+    asked for its weights. One cycle goes to the row's register, one to the array's.
+    """
+    return max(2, turns - 1)
 
 
 class DigitRow(wiring.Component):
     """A digit column with its lanes and output adders: one row of every tile.
 
-    A pass over a segment at one bit weight takes the cycles of its digits (see
-    `hw.pe.digit_column.DigitColumn`) and `pe.cells_per_adder` - 1 more. The results of a tile are
-    valid `latency` cycles after its last pass has ended.
+    A pass over a segment at one bit weight takes the cycles of its digits, and `turns` at least; see
+    `hw.pe.digit_column.DigitColumn`. The results of a tile are valid `latency` cycles after its last
+    pass has ended.
 
     Members
     -------
     write : In(segment_write(pe))
     starts, finishes : In(2)
         Per half: its segment is the first, the last of a tile.
-    a, b : In(activation), In(ArrayLayout(weight, size))
-        The element that is written.
+    a, b : In(recoded(pe)), In(ArrayLayout(weight, size))
+        The element that is written, a cycle later: `write` goes through a register of the row's own,
+        since it comes from one place and is needed in all lanes and memories.
     freed : Out(2)
-        Per half a bit that turns round when its segment has been worked off.
+        Per half a bit that turns round ``freed_after(turns) - 1`` cycles after its segment has been worked off.
     valid : Out(1)
     taken : In(1)
         The results are taken, and may be overwritten.
@@ -61,7 +72,7 @@ class DigitRow(wiring.Component):
                 "write": In(segment_write(pe)),
                 "starts": In(2),
                 "finishes": In(2),
-                "a": In(pe.activation.shape),
+                "a": In(recoded(pe)),
                 "b": In(data.ArrayLayout(pe.weight.shape, size)),
                 "freed": Out(2),
                 "valid": Out(1),
@@ -79,6 +90,11 @@ class DigitRow(wiring.Component):
         return self._size
 
     @property
+    def turns(self) -> int:
+        """Cells that share an output adder, and take digits one after another."""
+        return self._turns
+
+    @property
     def latency(self) -> int:
         """Cycles from the end of a tile's last pass to its valid results."""
         return PAIRS_AFTER + self._turns - 1 + SHIFT_ADD_LATENCY
@@ -86,29 +102,47 @@ class DigitRow(wiring.Component):
     def elaborate(self, platform: object) -> Any:
         m = Module()
         pe = self._pe
-        m.submodules.column = column = DigitColumn(pe, size=self._size, pause=self._turns - 1)
+        write = segment_write(pe).create()
+        starts, finishes = Signal(2), Signal(2)
+        m.d.comb += write.final.eq(self.write.final)
+        m.d.sync += [
+            write.enable.eq(self.write.enable),
+            write.half.eq(self.write.half),
+            write.element.eq(self.write.element),
+            write.written.eq(self.write.written),
+            starts.eq(self.starts),
+            finishes.eq(self.finishes),
+        ]
+        m.submodules.column = column = DigitColumn(pe, size=self._size, turns=self._turns)
         for n in range(pe.lanes):
-            m.submodules[f"lane_{n}"] = lane = DigitLane(pe, lane=n, size=self._size)
-            wiring.connect(m, wiring.flipped(self.write), lane.write)
+            lane = DigitLane(pe, lane=n, size=self._size, turns=self._turns)
+            m.submodules[f"lane_{n}"] = lane
+            wiring.connect(m, write, lane.write)
             wiring.connect(m, lane.groups, getattr(column, f"groups_{n}"))
             m.d.comb += [lane.a.eq(self.a), lane.b.eq(self.b)]
             m.d.comb += lane.position.eq(column.position[n])
             m.d.comb += [column.b[i][n].eq(lane.weights[i]) for i in range(self._size)]
 
         # Which pass is running, and whether the results of the tile before are still here.
-        half, busy = Signal(), Signal()
+        half, busy, freed = Signal(), Signal(), Signal(2)
         weight = Signal(range(pe.digit_count))
         fresh, final, last = Signal(), Signal(), Signal()
         m.d.comb += [
             last.eq(weight == pe.digit_count - 1),
-            fresh.eq(self.starts.bit_select(half, 1) & (weight == 0)),
-            final.eq(self.finishes.bit_select(half, 1) & last),
+            fresh.eq(starts.bit_select(half, 1) & (weight == 0)),
+            final.eq(finishes.bit_select(half, 1) & last),
             column.may_end.eq(~(fresh & busy)),
         ]
         with m.If(column.ends):
             m.d.sync += weight.eq(Mux(last, 0, weight + 1))
             with m.If(last):
-                m.d.sync += [half.eq(~half), self.freed.eq(self.freed ^ (1 << half))]
+                m.d.sync += [half.eq(~half), freed.eq(freed ^ (1 << half))]
+        # The last cells still fetch weights when the first have ended.
+        for n in range(freed_after(self._turns) - 2):
+            later = Signal(2, name=f"freed_{n}")
+            m.d.sync += later.eq(freed)
+            freed = later
+        m.d.comb += self.freed.eq(freed)
         with m.If(self.taken):
             m.d.sync += [busy.eq(0), self.valid.eq(0)]
         with m.If(column.ends & final):
@@ -144,7 +178,8 @@ class DigitArray(OutputStationaryArray[DigitElement]):
     """Multiplies tiles: a rows × K by K × cols product, at the pace of the nonzero digits.
 
     Throughput and latency depend on the data: `sim.timing.digit_array.DigitTiming` gives every
-    cycle. One operand beat is accepted per cycle while a buffer half is free.
+    cycle. One operand beat is accepted per cycle while a buffer half is free; it is recoded, and
+    written from a register in the cycle after.
 
     Stalls: an idle operand stream delays the segment that it fills; a blocked result stream stops a
     row at the end of the first pass of its next tile.
@@ -186,6 +221,9 @@ class DigitArray(OutputStationaryArray[DigitElement]):
     def elaborate(self, platform: object) -> Any:
         m = Module()
         write, starts, finishes, free = self._load(m)
+        digits = Signal(data.ArrayLayout(recoded(self._pe), self._rows), reset_less=True)
+        weights = Signal(self.operands.payload.b.shape(), reset_less=True)
+        m.d.sync += weights.eq(self.operands.payload.b)
         rows = []
         key = (self._pe, self._cols)
 
@@ -193,23 +231,35 @@ class DigitArray(OutputStationaryArray[DigitElement]):
             return DigitRow(self._pe, size=self._cols)
 
         for i in range(self._rows):
+            value = self.operands.payload.a[i]
+            for n, select in enumerate(
+                select_digits(value, self._pe.activation, self._pe.recoding)
+            ):
+                digit = digits[i][n]
+                m.d.sync += [
+                    digit.one.eq(select.one),
+                    digit.two.eq(select.two),
+                    digit.neg.eq(select.neg),
+                ]
             row = place(m, platform, f"row_{i}", create, name="row", key=key)
             m.d.comb += [
                 row.write.enable.eq(write.enable),
                 row.write.half.eq(write.half),
                 row.write.element.eq(write.element),
                 row.write.written.eq(write.written),
-                row.write.counts.eq(write.counts),
+                row.write.final.eq(write.final),
                 row.starts.eq(starts),
                 row.finishes.eq(finishes),
-                row.a.eq(self.operands.payload.a[i]),
-                row.b.eq(self.operands.payload.b),
+                row.a.eq(digits[i]),
+                row.b.eq(weights),
             ]
             rows.append(row)
-        busy = reduce(or_, [row.freed ^ write.written for row in rows])
-        m.d.comb += free.eq(~busy)
+        busy = Signal(2)
+        m.d.comb += busy.eq(reduce(or_, [row.freed ^ write.written for row in rows]))
+        # It is a cycle late; but halves are written in turn, and each for a cycle at least.
+        m.d.sync += free.eq(~busy)
         if self._watched:
-            m.d.comb += self.working.eq(busy.any())
+            m.d.comb += self.working.eq(busy.any() | ~free.all())
         self._deliver(m, rows)
         return m
 
@@ -217,18 +267,16 @@ class DigitArray(OutputStationaryArray[DigitElement]):
         """Writes operand beats into the halves in turn."""
         pe, payload = self._pe, self.operands.payload
         write = segment_write(pe).create()
-        starts, finishes, free = Signal(2), Signal(2), Signal(2)
+        starts, finishes, free = Signal(2), Signal(2), Signal(2, init=0b11)
         half, tile_start, complete = Signal(), Signal(init=1), Signal()
         element = Signal(range(pe.segment))
         written = Signal(2)
-        counts = Signal(data.ArrayLayout(range(pe.segment + 1), 2))
         m.d.comb += [
             self.operands.ready.eq(free.bit_select(half, 1)),
             write.enable.eq(self.operands.valid & self.operands.ready),
             write.half.eq(half),
             write.element.eq(element),
             write.written.eq(written),
-            write.counts.eq(counts),
             complete.eq(payload.last | (element == pe.segment - 1)),
         ]
         with m.If(write.enable):
@@ -242,7 +290,7 @@ class DigitArray(OutputStationaryArray[DigitElement]):
                 for n in range(2):
                     with m.If(half == n):
                         m.d.sync += [
-                            counts[n].eq(element + 1),
+                            write.final[n].eq(element),
                             starts[n].eq(tile_start),
                             finishes[n].eq(payload.last),
                         ]

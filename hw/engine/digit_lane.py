@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.digits import select_digits
 from hw.pe.digit_column import group_layout
-from hw.pe.sparse_digit import DigitElement
+from hw.pe.sparse_digit import DIGIT, DigitElement
 
-__all__ = ["DigitLane", "segment_write"]
+__all__ = ["DigitLane", "recoded", "segment_write"]
+
+
+def recoded(pe: DigitElement) -> data.ArrayLayout:
+    """All digits of an activation, least significant first."""
+    return data.ArrayLayout(DIGIT, pe.digit_count)
 
 
 def segment_write(pe: DigitElement) -> wiring.Signature:
@@ -27,8 +31,9 @@ def segment_write(pe: DigitElement) -> wiring.Signature:
         Place in the segment.
     written : Out(2)
         Per half a bit that turns round when its segment is complete.
-    counts : Out(ArrayLayout(range(pe.segment + 1), 2))
-        Per half how many elements its segment has; stable until every row has freed it.
+    final : Out(ArrayLayout(range(pe.segment), 2))
+        Per half the place of the last element of its segment; there a cycle before the segment is
+        complete, and stable until every row has freed it.
     """
     return wiring.Signature(
         {
@@ -36,7 +41,7 @@ def segment_write(pe: DigitElement) -> wiring.Signature:
             "half": Out(1),
             "element": Out(range(pe.segment)),
             "written": Out(2),
-            "counts": Out(data.ArrayLayout(range(pe.segment + 1), 2)),
+            "final": Out(data.ArrayLayout(range(pe.segment), 2)),
         }
     )
 
@@ -53,27 +58,31 @@ class DigitLane(wiring.Component):
         Which groups: ``lane``, ``lane + pe.lanes``, and so on.
     size : int
         Weights that belong to one element of K.
+    turns : int
+        Of a `hw.pe.digit_column.DigitColumn`: its cells ask for weights one after another. Those of
+        one turn lie in a memory of their own, which is read so much later.
 
     Members
     -------
     write : In(segment_write(pe))
-    a, b : In(activation), In(ArrayLayout(weight, size))
+    a, b : In(recoded(pe)), In(ArrayLayout(weight, size))
         The element that is written.
     groups : Out(stream.Signature(group_layout(pe)))
     position : In(range(max(2, pe.group)))
         Of the group that was taken last: whose weights are asked for.
     weights : Out(ArrayLayout(weight, size))
-        A cycle later.
+        Of cell n ``1 + n % turns`` cycles later.
     """
 
-    def __init__(self, pe: DigitElement, *, lane: int, size: int) -> None:
+    def __init__(self, pe: DigitElement, *, lane: int, size: int, turns: int) -> None:
         self._pe = pe
         self._lane = lane
         self._size = size
+        self._turns = turns
         super().__init__(
             {
                 "write": In(segment_write(pe)),
-                "a": In(pe.activation.shape),
+                "a": In(recoded(pe)),
                 "b": In(data.ArrayLayout(pe.weight.shape, size)),
                 "groups": Out(stream.Signature(group_layout(pe))),
                 "position": In(range(max(2, pe.group))),
@@ -93,6 +102,10 @@ class DigitLane(wiring.Component):
     def size(self) -> int:
         return self._size
 
+    @property
+    def turns(self) -> int:
+        return self._turns
+
     def elaborate(self, platform: object) -> Any:
         m = Module()
         pe = self._pe
@@ -100,52 +113,52 @@ class DigitLane(wiring.Component):
         lane_bits = (pe.lanes - 1).bit_length()
         groups = pe.segment // (pe.group * pe.lanes)
 
-        bits = pe.activation.bits
+        bits = recoded(pe).size
         m.submodules.activations = activations = memory.Memory(
             shape=pe.group * bits, depth=2 * groups, init=[]
         )
-        m.submodules.weight_rows = weights = memory.Memory(
-            shape=self._size * pe.weight.bits, depth=2 * groups * pe.group, init=[]
-        )
-        # An element's place in the segment is: group of the lane, lane, place in the group.
-        place = self.write.element[:place_bits]
-        lane = self.write.element[place_bits : place_bits + lane_bits]
-        group = self.write.element[place_bits + lane_bits :]
+
+        def parts(element: Any) -> tuple[Any, Any, Any]:
+            """Place in the group, lane, group of the lane."""
+            below = place_bits + lane_bits
+            return element[:place_bits], element[place_bits:below], element[below:]
+
+        place, lane, group = parts(self.write.element)
         mine = Signal()
         a_write = activations.write_port(granularity=bits)
-        b_write = weights.write_port()
         m.d.comb += [
             mine.eq(self.write.enable & (lane == self._lane)),
             a_write.en.eq(Mux(mine, 1 << place, 0)),
             a_write.addr.eq(Cat(group, self.write.half)),
-            a_write.data.eq(self.a.as_unsigned().replicate(pe.group)),
-            b_write.en.eq(mine),
-            b_write.addr.eq(Cat(place, group, self.write.half)),
-            b_write.data.eq(self.b),
+            a_write.data.eq(self.a.as_value().replicate(pe.group)),
         ]
 
         half, index = Signal(), Signal(range(groups))
         weight = Signal(range(pe.digit_count))
         seen = Signal(2)
         reads, advance, last, last_weight = Signal(), Signal(), Signal(), Signal()
-        count = Signal(range(pe.segment + 1))
-        base, following = Signal(range(pe.segment)), Signal(range(2 * pe.segment))
-        staged = Signal()
+        # Of this half; known in time, since it is there a cycle before the segment counts as written.
+        final = Signal(range(pe.segment), reset_less=True)
+        staged, through = Signal(), Signal()
+        final_place, final_lane, final_group = parts(final)
+        # Whether the lane's part of the last groups of the segment is filled, or begun.
+        begun, filled = Signal(), Signal()
         here = Cat(index, half)
         m.d.comb += [
-            count.eq(Mux(half, self.write.counts[1], self.write.counts[0])),
-            base.eq(((index * pe.lanes) + self._lane) * pe.group),
-            following.eq(base + pe.lanes * pe.group),
-            last.eq(following >= count),
+            begun.eq(final_lane >= self._lane),
+            filled.eq(final_lane > self._lane),
+            last.eq((index == final_group) | (~begun & (index + 1 == final_group))),
             last_weight.eq(weight == pe.digit_count - 1),
             advance.eq(~staged | self.groups.ready),
             reads.eq(advance & (self.write.written ^ seen).bit_select(half, 1)),
         ]
+        m.d.comb += through.eq(reads & last & last_weight)
+        m.d.sync += final.eq(Mux(half ^ through, self.write.final[1], self.write.final[0]))
         with m.If(reads):
             m.d.sync += index.eq(Mux(last, 0, index + 1))
             with m.If(last):
                 m.d.sync += weight.eq(Mux(last_weight, 0, weight + 1))
-            with m.If(last & last_weight):
+            with m.If(through):
                 m.d.sync += [half.eq(~half), seen.bit_select(half, 1).eq(~seen.bit_select(half, 1))]
 
         a_read = activations.read_port()
@@ -160,28 +173,44 @@ class DigitLane(wiring.Component):
                 staged_weight.eq(weight),
                 staged_last.eq(last),
                 staged_at.eq(here),
-                inside.eq(Cat(base + n < count for n in range(pe.group))),
+                inside.eq(
+                    Cat(
+                        (index != final_group) | filled | (begun & (final_place >= n))
+                        for n in range(pe.group)
+                    )
+                ),
             ]
         m.d.comb += [self.groups.valid.eq(staged), self.groups.payload.last.eq(staged_last)]
         for n in range(pe.group):
-            value = Signal(pe.activation.shape, name=f"value_{n}")
-            m.d.comb += value.eq(a_read.data[n * bits : (n + 1) * bits])
-            selects = select_digits(value, pe.activation, pe.recoding)
+            stored = data.View(recoded(pe), a_read.data[n * bits : (n + 1) * bits])[staged_weight]
             digit = self.groups.payload.digits[n]
             # What lies past the end of the segment is left over from another: it is no digit.
             m.d.comb += [
-                digit.one.eq(inside[n] & Array(s.one for s in selects)[staged_weight]),
-                digit.two.eq(inside[n] & Array(s.two for s in selects)[staged_weight]),
-                digit.neg.eq(Array(s.neg for s in selects)[staged_weight]),
+                digit.one.eq(inside[n] & stored.one),
+                digit.two.eq(inside[n] & stored.two),
+                digit.neg.eq(stored.neg),
             ]
 
         current = Signal(len(here), reset_less=True)
         with m.If(self.groups.valid & self.groups.ready):
             m.d.sync += current.eq(staged_at)
-        b_read = weights.read_port()
-        m.d.comb += [
-            b_read.en.eq(1),
-            b_read.addr.eq(Cat(self.position[:place_bits], current)),
-            self.weights.eq(b_read.data),
-        ]
+        asked: Any = Cat(self.position[:place_bits], current)
+        for turn in range(min(self._size, self._turns)):
+            cells = range(turn, self._size, self._turns)
+            weights = memory.Memory(
+                shape=len(cells) * pe.weight.bits, depth=2 * groups * pe.group, init=[]
+            )
+            m.submodules[f"weights_{turn}"] = weights
+            b_write, b_read = weights.write_port(), weights.read_port()
+            m.d.comb += [
+                b_write.en.eq(mine),
+                b_write.addr.eq(Cat(place, group, self.write.half)),
+                b_write.data.eq(Cat(self.b[n] for n in cells)),
+                b_read.en.eq(1),
+                b_read.addr.eq(asked),
+                Cat(self.weights[n] for n in cells).eq(b_read.data),
+            ]
+            later = Signal(len(asked), name=f"asked_{turn + 1}", reset_less=True)
+            m.d.sync += later.eq(asked)
+            asked = later
         return m

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from itertools import pairwise
 from operator import or_
 from typing import Any
 
@@ -13,33 +14,39 @@ from amaranth.lib.wiring import In, Out
 from hw.compress import Addend, compress
 from hw.pe.sparse_digit import DigitElement
 
-__all__ = ["SHIFT_ADD_LATENCY", "ShiftAdd"]
+__all__ = ["SHIFT_ADD_LATENCY", "ShiftAdd", "parts_of"]
 
-SHIFT_ADD_LATENCY = 4
+SHIFT_ADD_LATENCY = 7
 """Cycles from a cell's pair to its accumulated result."""
+
+_PAIR_PARTS, _RESULT_PARTS = 2, 3
+"""Into how many parts the carry chains are cut, so that a cycle is no longer than a PE's."""
 
 
 class ShiftAdd(wiring.Component):
     """Adds up the pairs of a few cells, one per cycle, and accumulates them by their bit weight.
 
-    Four stages: a multiplexer takes a pair; the carry-propagate addition resolves it at the pair's
-    own width; the sum is sign-extended and shifted by two bits per bit weight; then it is added to
-    the cell's result. A pair must not be extended or shifted before it is added, since its two words
-    wrap on their own.
+    Seven stages: a multiplexer takes a pair, and a row of full adders subtracts the bias from it; in
+    two, carry-propagate additions resolve it at its own width, the lower half first; the sum is
+    sign-extended and shifted by two bits per bit weight; and in three it is added to the cell's
+    result, third by third. A pair must not be extended or shifted before it is added, since its two
+    words wrap on their own.
 
-    Latency `SHIFT_ADD_LATENCY`, one pair per cycle: all results are up to date ``cells - 1 + 4``
-    cycles after `start`.
+    Latency `SHIFT_ADD_LATENCY`, one pair per cycle: all results are up to date ``cells - 1 + 7``
+    cycles after `start`, their lower thirds a cycle earlier each.
 
     Members
     -------
     start : In(1)
-        The pair of cell 0 is here; those of the others follow, one per cycle.
+        The pair of cell 0 is here; that of cell n is n cycles later.
     weight : In(range(pe.digit_count))
         Bit weight of the pairs; read with `start`.
     fresh : In(1)
         They begin new results; read with `start`.
-    bias, pairs : In
-        Of the column; see `hw.pe.digit_column.DigitColumn`.
+    bias : In(pair_bits)
+        Of all pairs; read with `start`.
+    pairs : In(ArrayLayout(pair, cells))
+        Of a `hw.pe.digit_column.DigitColumn`.
     results : Out(ArrayLayout(W, cells))
     """
 
@@ -77,42 +84,74 @@ class ShiftAdd(wiring.Component):
         masked = [
             self.pairs[n].as_value() & select[n].replicate(2 * width) for n in range(self._cells)
         ]
+        chosen = Signal(pe.pair)
+        bias, kept_bias = Signal(width), Signal(width, reset_less=True)
         taken = Signal(pe.pair, reset_less=True)
-        taken_bias = Signal(width, reset_less=True)
         active = Signal(SHIFT_ADD_LATENCY - 1)
         weight = Signal.like(self.weight, reset_less=True)
         fresh = Signal(reset_less=True)
+        m.d.comb += [
+            chosen.eq(reduce(or_, masked)),
+            bias.eq(Mux(self.start, self.bias, kept_bias)),
+        ]
+        # sum + carry - bias == sum + carry + ~bias + 1
+        words = [Addend(chosen.sum), Addend(chosen.carry), Addend(~bias)]
+        total, carry = compress(m, words, width, [Const(1, 1)])
         m.d.sync += [
-            taken.eq(reduce(or_, masked)),
-            taken_bias.eq(self.bias),
+            taken.sum.eq(total),
+            taken.carry.eq(carry),
             active.eq(Cat(select.any(), active)),
         ]
         with m.If(self.start):
-            m.d.sync += [weight.eq(self.weight), fresh.eq(self.fresh)]
+            m.d.sync += [weight.eq(self.weight), fresh.eq(self.fresh), kept_bias.eq(self.bias)]
 
-        # sum + carry - bias == sum + carry + ~bias + 1
-        words = [Addend(taken.sum), Addend(taken.carry), Addend(~taken_bias)]
-        total = Signal(width, reset_less=True)
-        pair = compress(m, words, width, [Const(1, 1)])
-        weight_of_total = Signal.like(weight, reset_less=True)
-        fresh_total = Signal(reset_less=True)
-        m.d.sync += [
-            total.eq(pair[0] + pair[1]),
-            weight_of_total.eq(weight),
-            fresh_total.eq(fresh),
-        ]
-
-        # The results go round: the first is that of the cell whose turn it is.
-        ring = Signal(data.ArrayLayout(pe.accumulator_bits, self._cells), reset_less=True)
+        resolved, carries = [], Const(0, 1)
+        for n, part in enumerate(parts_of(width, _PAIR_PARTS)):
+            words = Cat(taken.sum[part], taken.carry[part])
+            words = _later(m, words, n, f"pair_{n}")
+            size = len(words) // 2
+            summed = Signal(size + 1, name=f"resolved_{n}", reset_less=True)
+            m.d.sync += summed.eq(words[:size] + words[size:] + carries)
+            carries = summed[-1]
+            resolved.append(_later(m, summed[:-1], _PAIR_PARTS - 1 - n, f"resolved_{n}"))
+        weight_resolved = _later(m, weight, _PAIR_PARTS, "weight")
         shifted = Signal(pe.accumulator_bits, reset_less=True)
-        fresh_shifted = Signal(reset_less=True)
-        m.d.sync += [
-            shifted.eq(total.as_signed() << Cat(0, weight_of_total)),
-            fresh_shifted.eq(fresh_total),
-        ]
-        m.d.comb += self.results.eq(ring)
-        with m.If(active[-1]):
-            for n in range(self._cells - 1):
-                m.d.sync += ring[n].eq(ring[n + 1])
-            m.d.sync += ring[self._cells - 1].eq(Mux(fresh_shifted, 0, ring[0]) + shifted)
+        m.d.sync += shifted.eq(Cat(resolved).as_signed() << Cat(0, weight_resolved))
+        fresh_shifted = _later(m, fresh, _PAIR_PARTS + 1, "fresh")
+        self._accumulate(m, shifted, fresh_shifted, active[_PAIR_PARTS + 1 :])
         return m
+
+    def _accumulate(self, m: Any, shifted: Any, fresh: Any, active: Any) -> None:
+        """Adds to the result of the cell whose turn it is, part by part."""
+        carry: Any = Const(0, 1)
+        rings = []
+        for n, part in enumerate(parts_of(len(shifted), _RESULT_PARTS)):
+            entering = _later(m, Cat(fresh, shifted[part]), n, f"entering_{n}")
+            word, restart = entering[1:], entering[0]
+            # The results go round: the first is that of the cell whose turn it is.
+            layout = data.ArrayLayout(len(word), self._cells)
+            ring = Signal(layout, name=f"ring_{n}", reset_less=True)
+            added, carried = Signal(len(word) + 1, name=f"added_{n}"), Signal(name=f"carried_{n}")
+            m.d.comb += added.eq((ring[0] & ~restart.replicate(len(word))) + word + carry)
+            m.d.sync += carried.eq(added[-1])
+            with m.If(active[n]):
+                m.d.sync += [ring[i].eq(ring[i + 1]) for i in range(self._cells - 1)]
+                m.d.sync += ring[self._cells - 1].eq(added[:-1])
+            carry = carried
+            rings.append(ring)
+        for i in range(self._cells):
+            m.d.comb += self.results[i].eq(Cat(ring[i] for ring in rings))
+
+
+def parts_of(width: int, count: int) -> list[slice]:
+    """A word's `count` parts, least significant first, as equal as can be."""
+    edges = [width * n // count for n in range(count + 1)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+def _later(m: Any, value: Any, cycles: int, name: str) -> Any:
+    for n in range(cycles):
+        stage = Signal(len(value), name=f"{name}_after_{n + 1}", reset_less=True)
+        m.d.sync += stage.eq(value)
+        value = stage
+    return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from itertools import combinations
 from operator import and_, or_
 from typing import Any
 
@@ -71,12 +72,13 @@ class SparseEncoder(wiring.Component):
             Signal(size, name=n, reset_less=True) for n in ("pending", "two", "neg")
         )
         lowest, later = Signal(size), Signal(size)
-        taken, final = Signal(), Signal()
+        # Whether one digit at most is pending: in a register, because so much hangs on it.
+        final: Any = Signal(name="final", reset_less=True) if size > 1 else Const(1)
+        taken = Signal()
         m.d.comb += [
             # Adding -1 turns the lowest set bit round and all below it.
             lowest.eq(pending & -pending),
             later.eq(pending & (pending - 1)),
-            final.eq(later == 0),
             self.issues.eq(held & self.go),
             self.digit.one.eq(self.issues & (lowest & ~two).any()),
             self.digit.two.eq(self.issues & (lowest & two).any()),
@@ -98,8 +100,13 @@ class SparseEncoder(wiring.Component):
                     two[n].eq(digit.two),
                     neg[n].eq(digit.neg),
                 ]
+            if size > 1:
+                pairs = combinations([digit.one | digit.two for digit in group.digits], 2)
+                m.d.sync += final.eq(~reduce(or_, (x & y for x, y in pairs)))
         with m.Elif(self.issues):
             m.d.sync += [held.eq(~final), pending.eq(later)]
+            if size > 1:
+                m.d.sync += final.eq((later & (later - 1)) == 0)
         return m
 
 
@@ -107,18 +114,23 @@ class DigitColumn(wiring.Component):
     """PEs that share the digits of one row of activations; one stream of groups per lane.
 
     The groups of a bit weight form a *pass*; the last group of a pass in each lane is marked. A pass
-    takes as many cycles as its longest lane: the sum of ``max(1, nonzero digits)`` over the groups.
-    Lanes wait for one another at the end of a pass, then `pause` cycles go by without a digit.
+    takes as many cycles as its longest lane: the sum of ``max(1, nonzero digits)`` over the groups,
+    and `turns` at least. Lanes wait for one another at the end of a pass; the first digits of the
+    next are issued in the cycle after it.
 
-    Latency: `PAIRS_AFTER` cycles after `ends` the pairs hold the pass, and go on doing so for
-    ``1 + pause`` cycles (they gain `cycle_bias` per cycle, and so does `bias`).
+    Digits travel along the cells: cell n takes them ``n % turns`` cycles after cell 0, and its pair
+    is finished as much later. So an output adder takes the pairs of `turns` neighbours in turn while
+    all go on with the next pass, and no register drives more than ``size / turns`` cells.
+
+    Latency: ``PAIRS_AFTER + n % turns`` cycles after `ends` pair n holds the pass, for one cycle; so
+    does `bias` `PAIRS_AFTER` cycles after it.
 
     Parameters
     ----------
     size : int
         PEs.
-    pause : int
-        Cycles between passes.
+    turns : int
+        Cells that take digits one after another.
 
     Members
     -------
@@ -129,21 +141,19 @@ class DigitColumn(wiring.Component):
     issues, position : Out(lanes), Out(ArrayLayout(range(max(2, pe.group)), lanes))
         Of which element of its group a lane issues the digit now.
     b : In(ArrayLayout(ArrayLayout(weight, lanes), size))
-        The weights of these elements, one cycle later.
+        The weights of these elements, ``1 + n % turns`` cycles later.
     ends : Out(1)
         The last digits of a pass are issued, or have been.
     bias, pairs : Out(pair_bits), Out(ArrayLayout(pair, size))
         ``sum + carry - bias`` modulo ``2**pair_bits`` is the sum of a pass.
     """
 
-    def __init__(self, pe: DigitElement, *, size: int, pause: int = 0) -> None:
-        if size < 1 or pause < 0:
-            raise ValueError(
-                f"column must have 1 or more cells and 0 or more pause, not {size}, {pause}"
-            )
+    def __init__(self, pe: DigitElement, *, size: int, turns: int = 1) -> None:
+        if size < 1 or turns < 1:
+            raise ValueError(f"column must have 1 or more cells and turns, not {size}, {turns}")
         self._pe = pe
         self._size = size
-        self._pause = pause
+        self._turns = turns
         lanes = pe.lanes
         groups = {f"groups_{n}": In(stream.Signature(group_layout(pe))) for n in range(lanes)}
         super().__init__(
@@ -168,8 +178,8 @@ class DigitColumn(wiring.Component):
         return self._size
 
     @property
-    def pause(self) -> int:
-        return self._pause
+    def turns(self) -> int:
+        return self._turns
 
     def elaborate(self, platform: object) -> Any:
         m = Module()
@@ -180,9 +190,8 @@ class DigitColumn(wiring.Component):
         fetching = Signal(data.ArrayLayout(DIGIT, pe.lanes))
         m.d.sync += [fetching.eq(self._issue(m)), digits.eq(fetching)]
 
-        # The pairs restart in the cycle in which they are read for the last time.
-        delay = PAIRS_AFTER + self._pause
-        clear = Signal(delay, init=1 << (delay - 1))
+        # The pairs restart in the cycle in which they are read.
+        clear = Signal(PAIRS_AFTER, init=1 << (PAIRS_AFTER - 1))
         m.d.sync += clear.eq((clear << 1) | self.ends)
         if pe.cycle_bias:
             # It is a multiple of the lanes' constant, so only the bits above that are counted.
@@ -191,11 +200,17 @@ class DigitColumn(wiring.Component):
             kept = cycles & ~clear[-1].replicate(len(cycles))
             m.d.sync += cycles.eq(kept + (pe.cycle_bias >> low))
             m.d.comb += self.bias.eq(cycles << low)
+        stages: list[tuple[Any, Any]] = [(digits, clear[-1])]
+        for n in range(1, min(self._size, self._turns)):
+            later = Signal.like(digits, name=f"digits_{n}"), Signal(name=f"clear_{n}")
+            m.d.sync += [after.eq(before) for after, before in zip(later, stages[-1], strict=True)]
+            stages.append(later)
         for n in range(self._size):
             m.submodules[f"cell_{n}"] = cell = pe.create()
+            taken, restarts = stages[n % self._turns]
             m.d.comb += [
-                cell.clear.eq(clear[-1]),
-                cell.digits.eq(digits),
+                cell.clear.eq(restarts),
+                cell.digits.eq(taken),
                 cell.b.eq(self.b[n]),
                 self.pairs[n].eq(cell.pair),
             ]
@@ -205,21 +220,22 @@ class DigitColumn(wiring.Component):
         """Encoders, and what keeps their lanes in the same pass."""
         pe = self._pe
         issued = Signal(data.ArrayLayout(DIGIT, pe.lanes))
-        pausing = Signal(range(self._pause + 1))
+        resting = Signal(range(self._turns))
         finished = []
         for n in range(pe.lanes):
             m.submodules[f"encoder_{n}"] = encoder = SparseEncoder(pe)
             wiring.connect(m, wiring.flipped(getattr(self, f"groups_{n}")), encoder.groups)
             waits = Signal(name=f"waits_{n}")
             m.d.comb += [
-                encoder.go.eq(~waits & (pausing == 0)),
+                encoder.go.eq(~waits),
                 issued[n].eq(encoder.digit),
                 self.issues[n].eq(encoder.issues),
                 self.position[n].eq(encoder.position),
             ]
             m.d.sync += waits.eq((waits | encoder.ends) & ~self.ends)
             finished.append(waits | encoder.ends)
-        m.d.comb += self.ends.eq(reduce(and_, finished) & self.may_end)
-        if self._pause:
-            m.d.sync += pausing.eq(Mux(self.ends, self._pause, Mux(pausing == 0, 0, pausing - 1)))
+        m.d.comb += self.ends.eq(reduce(and_, finished) & self.may_end & (resting == 0))
+        if self._turns > 1:
+            left = Mux(resting == 0, 0, resting - 1)
+            m.d.sync += resting.eq(Mux(self.ends, self._turns - 1, left))
         return issued

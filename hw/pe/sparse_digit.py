@@ -55,7 +55,7 @@ class DigitElement(ProcessingElement):
     """What the three share. Latency from a digit to its pair 1 cycle, 1 digit per lane and cycle.
 
     Cycles of a reduction: for each bit weight the largest over the lanes of the sum over its groups
-    of ``max(1, nonzero digits)``, plus ``cells_per_adder - 1`` to read the pairs out.
+    of ``max(1, nonzero digits)``; but `cells_per_adder` at least, to read the pairs out.
 
     Attributes
     ----------
@@ -68,7 +68,9 @@ class DigitElement(ProcessingElement):
         Most elements of K that are accumulated for one bit weight before it is read out; a longer
         reduction is cut. Sets the width of the pair and, in an array, the depth of its buffers.
     cells_per_adder : int
-        Cells of a column that share one output adder.
+        Cells of a column that share one output adder, and take digits one after another. Fewer
+        adders; but no pass over a segment is shorter. Default 8 for ``opt4c``, whose passes over a
+        segment of 32 are never shorter, else 4.
     sign_extension : bool
         Sign-extend the rows instead of adding a constant in every cycle.
     """
@@ -175,6 +177,7 @@ class Opt4c(DigitElement):
     """PEs that share the sparse encoder of their column."""
 
     kind: Literal["opt4c"] = "opt4c"
+    cells_per_adder: int = Field(default=8, ge=1, le=128)
 
     standalone_cells: ClassVar[int] = 16
 

@@ -1,12 +1,14 @@
 """When the digit array accepts its operands and delivers its results; it depends on the operands.
 
 * A segment (at most `segment` elements of one tile) is written into all rows at once, one element
-  per cycle, once every row has ended the last pass of the segment before the previous one.
-* A row runs one pass per bit weight over a segment. Its first digit is issued 2 cycles after the
-  segment is complete, or `turns` cycles after the pass before has ended, whichever is later. A pass
-  issues for as many cycles as its longest lane needs.
+  per cycle, once every row has freed it: `freed_after(turns)` cycles after it has ended the last pass
+  of the segment before the previous one.
+* A row runs one pass per bit weight over a segment. Its first digit is issued 3 cycles after the
+  segment is complete, or in the cycle after the pass before has ended, whichever is later. A pass
+  issues for as many cycles as its longest lane needs, and ends `turns` cycles after the one before at
+  the earliest.
 * The first pass of a tile cannot end before the row's results of the tile before were taken.
-* A row's results are offered `turns` + 6 cycles after its last pass; rows follow in order.
+* A row's results are offered `turns` + 9 cycles after its last pass; rows follow in order.
 """
 
 from __future__ import annotations
@@ -17,15 +19,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hw.engine.digit_array import freed_after
 from hw.pe.sparse_digit import DigitElement
 from sim.digits import pass_cycles, recode
 from sim.timing.systolic import Cycles, StreamTrace
 
 __all__ = ["TO_FIRST_DIGIT", "TO_RESULT", "DigitTiming", "DigitTrace"]
 
-TO_FIRST_DIGIT = 2
+TO_FIRST_DIGIT = 3
 """Cycles from the one after a complete segment to its first digit."""
-TO_RESULT = 6
+TO_RESULT = 9
 """Cycles from the read-out of a tile's last pass to its results."""
 
 
@@ -59,7 +62,7 @@ class DigitTiming:
 
     @property
     def turns(self) -> int:
-        """Cycles from the end of a pass to the first digit of the next: its pairs are read out."""
+        """Least cycles from the end of a pass to that of the next: its pairs are read out."""
         return min(self.cols, self.pe.cells_per_adder)
 
     def passes(self, a: npt.ArrayLike) -> Cycles:
@@ -128,13 +131,13 @@ class DigitTiming:
                 previous = int(times[-1])
                 passes = self.passes(operands[part])
                 issuing += passes.sum(axis=1)
-                begin = np.maximum(ended + self.turns, previous + 1 + TO_FIRST_DIGIT)
+                begin = np.maximum(ended + 1, previous + 1 + TO_FIRST_DIGIT)
                 for weight in range(passes.shape[1]):
-                    ended = begin + passes[:, weight] - 1
+                    ended = np.maximum(begin + passes[:, weight] - 1, ended + self.turns)
                     if offset == 0 and weight == 0:
                         ended = np.maximum(ended, taken + 1)
-                    begin = ended + self.turns
-                freed = [freed[1], int(ended.max()) + 1]
+                    begin = ended + 1
+                freed = [freed[1], int(ended.max()) + freed_after(self.turns)]
             for row in range(self.rows):
                 at = max(
                     int(ended[row]) + self.turns + TO_RESULT, emitted[-1] + 1 if emitted else 0

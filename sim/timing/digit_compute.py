@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from hw.engine.digit_array import freed_after
 from hw.engine.feeder import STAGES
 from hw.memory.scratchpad import READ_LATENCY
 from hw.pe.sparse_digit import DigitElement
@@ -77,6 +78,7 @@ def last_result(
         pe.segment,
         cols,
         timing.turns,
+        freed_after(timing.turns),
         # As arguments, because numba's cache would keep the values of another version.
         TO_FIRST_DIGIT,
         TO_RESULT,
@@ -113,6 +115,7 @@ def _walk(
     segment: int,
     steps: int,
     turns: int,
+    freed_after: int,
     to_first_digit: int,
     to_result: int,
     gathered: int,
@@ -148,16 +151,16 @@ def _walk(
             part = n // segment
             last = 0
             for row in range(rows):
-                begin = max(ended[row] + turns, accepted + 1 + to_first_digit)
-                end = begin
+                end = ended[row]
+                begin = max(end + 1, accepted + 1 + to_first_digit)
                 for weight in range(weights):
-                    end = begin + passes[tile, row, part, weight] - 1
+                    end = max(begin + passes[tile, row, part, weight] - 1, end + turns)
                     if part == 0 and weight == 0:
                         end = max(end, taken[row] + 1)
-                    begin = end + turns
+                    begin = end + 1
                 ended[row] = end
                 last = max(last, end)
-            freed[0], freed[1] = freed[1], last + 1
+            freed[0], freed[1] = freed[1], last + freed_after
         if keep:
             return max(accepted + 1, freed[1]), left
         for row in range(rows):

@@ -15,7 +15,7 @@ from hw.pe.mac import Mac
 from hw.pe.sparse_digit import Opt2, Opt4c, Opt4e
 from hw.pe.stationary import stationary_form
 from tb.formal.block_sums import blocks_add_up
-from tb.formal.column import column_issues_all
+from tb.formal.column import cells_follow, column_issues_all
 from tb.formal.engines import engine_multiplies
 from tb.formal.feeder import feeder_streams_in_order
 from tb.formal.proof import Proof, label, solved
@@ -56,18 +56,29 @@ def streams() -> Iterator[Proof]:
             faulted=quick,
         )
     small: dict[str, Any] = {"activation": _I3, "weight": _I2}
-    for pe, pause, quick in (
-        (Opt4c(segment=8, group=2, **small), 1, True),
-        (Opt4c(segment=8, group=2, **small), 3, False),
-        (Opt4c(segment=8, group=4, **small), 0, False),
+    for pe, turns, quick in (
+        (Opt4c(segment=8, group=2, **small), 2, True),
+        (Opt4c(segment=8, group=2, **small), 4, False),
+        (Opt4c(segment=8, group=4, **small), 1, False),
     ):
         yield solved(
-            f"column[{pe.kind}-{pe.lanes}x{pe.group}-pause {pause}]",
-            partial(column_issues_all, pe, pause=pause),
+            f"column[{pe.kind}-{pe.lanes}x{pe.group}-turns {turns}]",
+            partial(column_issues_all, pe, turns=turns),
             "induction",
             2,
             quick=quick,
             faulted=quick,
+        )
+    for pe, turns, quick in (
+        (Opt4c(segment=8, group=2, **small), 3, True),
+        (Opt4e(segment=16, group=2, **small), 2, False),
+    ):
+        yield solved(
+            f"cells[{pe.kind}-{pe.lanes}x{pe.group}-turns {turns}]",
+            partial(cells_follow, pe, turns=turns),
+            "induction",
+            turns + 1,
+            quick=quick,
         )
 
 
@@ -84,9 +95,9 @@ def engines() -> Iterator[Proof]:
         (opt1, "systolic", None, "1x1", 10, True),
         (FreePipeline(carry_save=False, **tiny), "systolic", None, "1x1", 10, False),
         (opt4c, "columns", None, "1x1", 16, True),
-        (opt4c, "columns", None, "2x1", 15, False),
-        (Opt2(segment=8, products=4, cells_per_adder=1, **tiny), "columns", None, "1x1", 12, False),
-        (Opt4e(segment=8, group=1, cells_per_adder=1, **tiny), "columns", None, "1x1", 12, False),
+        (opt4c, "columns", None, "2x1", 16, False),
+        (Opt2(segment=8, products=4, cells_per_adder=1, **tiny), "columns", None, "1x1", 16, False),
+        (Opt4e(segment=8, group=1, cells_per_adder=1, **tiny), "columns", None, "1x1", 16, False),
         (mac, "matrix", None, "2x1", 0, False),
         (opt1, "matrix", None, "1x2", 12, False),
         (FastInner(carry_save=False, **tiny), "matrix", None, "1x1", 10, False),

@@ -18,19 +18,21 @@ from hw.pe.sparse_digit import DIGIT, DigitElement
 from tb.formal.solver import Property
 from tb.formal.wiring import digit_value, drive, issued_value, peek
 
-__all__ = ["column_issues_all"]
+__all__ = ["cells_follow", "column_issues_all"]
 
 
-def column_issues_all(pe: DigitElement, *, pause: int) -> Property:
+def column_issues_all(pe: DigitElement, *, turns: int) -> Property:
     """With all weights 1, a finished pass holds the sum of the digits of all of its groups.
 
     So no digit is lost, issued twice or counted in another pass, whatever stalls: the streams of
-    the lanes and the leave to end a pass are free. The pairs hold for as long as is promised, a lane
-    whose pass is not complete takes its next group in time, and a pass ends in the cycle in which
-    the last digit of its longest lane is issued, or in which it may.
+    the lanes and the leave to end a pass are free. A lane whose pass is not complete takes its next
+    group in time, and a pass ends in the cycle in which the last digit of its longest lane is issued,
+    or in which it may: by that leave, and `turns` cycles after the one before.
+
+    This is of the first cell; `cells_follow` is of the others.
     """
     m = Module()
-    m.submodules.dut = dut = DigitColumn(pe, size=1, pause=pause)
+    m.submodules.dut = dut = DigitColumn(pe, size=1, turns=turns)
     inputs = drive(m, dut, fixed={"b": Cat(Const(1, pe.weight.bits) for _ in range(pe.lanes))})
     width = pe.pair_bits
     lanes = [_lane(m, dut, n) for n in range(pe.lanes)]
@@ -43,27 +45,31 @@ def column_issues_all(pe: DigitElement, *, pause: int) -> Property:
     m.d.comb += total.eq(sum(lane.running for lane in lanes))
     # What was seen some cycles ago: whether a pass ended, and its sum.
     passes: list[Any] = [Cat(dut.ends, total)]
-    for n in range(PAIRS_AFTER + pause):
+    for n in range(PAIRS_AFTER):
         earlier = Signal(1 + width, name=f"earlier_{n}")
         m.d.sync += earlier.eq(passes[-1])
         passes.append(earlier)
     found = Signal(width)
     m.d.comb += found.eq(dut.pairs[0].sum + dut.pairs[0].carry - dut.bias)
-    right = [~ended[0] | (ended[1:] == found) for ended in passes[PAIRS_AFTER:]]
+    ended = passes[PAIRS_AFTER]
+    recent = Signal(turns)
+    m.d.sync += recent.eq(Cat(dut.ends, recent))
+    rested = recent[: turns - 1] == 0
     done = Cat(lane.full & (lane.due == dut.issues[n]) for n, lane in enumerate(lanes)).all()
     owed = Cat(~dut.issues[n] | (lane.due != 0) for n, lane in enumerate(lanes)).all()
-    inner = _registers(pe, pause)
+    inner = _registers(pe, turns)
     ok, given = Signal(), Signal()
     m.d.comb += [
         given.eq(Cat(exclusive).all()),
         ok.eq(
             Cat(
-                *right,
-                dut.ends == (done & dut.may_end),
+                ~ended[0] | (ended[1:] == found),
+                dut.ends == (done & dut.may_end & rested),
                 owed,
-                *(lane.refused <= pe.group + pause - 1 for lane in lanes),
-                *_issuing(pe, pause, inner, lanes),
-                *_adding(pe, pause, inner, lanes, passes, total, found),
+                *(lane.refused <= pe.group - 1 for lane in lanes),
+                *_resting(turns, inner, recent),
+                *_issuing(pe, inner, lanes),
+                *_adding(pe, inner, passes, total, found),
             ).all()
         ),
     ]
@@ -119,46 +125,51 @@ def _lane(m: Any, dut: DigitColumn, n: int) -> _Lane:
             m.d.sync += [waiting.eq(waiting + value), ahead.eq(last)]
         with m.Else():
             m.d.sync += [running.eq(running + value), full.eq(last)]
-    refused = Signal(range(pe.group + dut.pause + 2), name=f"refused_{n}")
-    counts = refused <= pe.group + dut.pause
+    refused = Signal(range(pe.group + 2), name=f"refused_{n}")
+    counts = refused <= pe.group
     m.d.sync += refused.eq(Mux(port.ready | full, 0, refused + counts))
     return _Lane(running, waiting, full, ahead, due, later, refused)
 
 
-def _registers(pe: DigitElement, pause: int) -> dict[str, Signal]:
+def _registers(pe: DigitElement, turns: int) -> dict[str, Signal]:
     digits = len(Signal(data.ArrayLayout(DIGIT, pe.lanes)).as_value())
-    widths = {"fetching": digits, "digits": digits, "clear": PAIRS_AFTER + pause}
+    widths = {"fetching": digits, "digits": digits, "clear": PAIRS_AFTER}
     widths |= {"cell_0.weights": pe.lanes * pe.weight.bits}
-    if pause:
-        widths |= {"pausing": len(Signal(range(pause + 1)))}
+    if turns > 1:
+        widths |= {"resting": len(Signal(range(turns)))}
     for n in range(pe.lanes):
         widths |= {f"waits_{n}": 1, f"encoder_{n}.held": 1, f"encoder_{n}.last": 1}
         widths |= {f"encoder_{n}.{name}": pe.group for name in ("pending", "two", "neg")}
+        widths |= {f"encoder_{n}.final": 1} if pe.group > 1 else {}
     return peek(**widths)
 
 
-def _issuing(
-    pe: DigitElement, pause: int, inner: dict[str, Signal], lanes: Sequence[_Lane]
-) -> list[Any]:
+def _resting(turns: int, inner: dict[str, Signal], recent: Any) -> list[Any]:
+    """How long no pass may end, counted from the last end, which was n + 1 cycles ago."""
+    if turns == 1:
+        return []
+    left: Any = Const(0)
+    for n in reversed(range(turns - 1)):
+        left = Mux(recent[n], turns - 1 - n, left)
+    return [inner["resting"] == left]
+
+
+def _issuing(pe: DigitElement, inner: dict[str, Signal], lanes: Sequence[_Lane]) -> list[Any]:
     """Of encoders, and of the lanes' waiting for one another."""
-    clear, pausing = inner["clear"], inner["pausing"] if pause else Const(0)
-    # The pass before ended n + 1 cycles ago.
-    left = Const(0)
-    for n in reversed(range(pause)):
-        left = Mux(clear[n], pause - n, left)
-    held: list[Any] = [pausing == left]
+    held: list[Any] = []
     for n, lane in enumerate(lanes):
         holds, last, pending = (inner[f"encoder_{n}.{x}"] for x in ("held", "last", "pending"))
         waits = inner[f"waits_{n}"]
         digits = sum(pending[i] for i in range(pe.group))
-        ready_in = Mux(holds, pausing + digits - (digits != 0), 0)
+        ready_in = Mux(holds, digits - (digits != 0), 0)
         due = Mux(holds, digits + (digits == 0), 0)
+        final = inner.get(f"encoder_{n}.final", Const(1))
         held += [
-            ~waits | (pausing == 0),
+            ~holds | (final == (digits <= 1)),
             lane.full == (waits | (holds & last)),
             lane.ahead == (waits & holds & last),
             (lane.due == Mux(waits, 0, due)) & (lane.later == Mux(waits, due, 0)),
-            lane.full | (lane.refused + ready_in <= pe.group + pause - 1),
+            lane.full | (lane.refused + ready_in <= pe.group - 1),
             Mux(waits & holds, lane.waiting == _rest(pe, inner, n), lane.waiting == 0),
         ]
     return held
@@ -178,9 +189,7 @@ def _word(value: Any, width: int) -> Any:
 
 def _adding(
     pe: DigitElement,
-    pause: int,
     inner: dict[str, Signal],
-    lanes: Sequence[_Lane],
     passes: Sequence[Any],
     total: Any,
     found: Any,
@@ -191,18 +200,16 @@ def _adding(
     held: list[Any] = []
     # Digits that were issued one and two cycles ago.
     sums = []
-    for age, name in enumerate(("fetching", "digits"), 1):
+    for name in ("fetching", "digits"):
         digits = data.View(layout, inner[name])
         value = sum(digit_value(digits[n]) for n in range(pe.lanes))
         sums.append(value)
         issued = Cat(digits[n].one | digits[n].two for n in range(pe.lanes))
         held += [~(digits[n].one & digits[n].two) for n in range(pe.lanes)]
-        # None is issued in a pause.
-        held.append(~clear[age : age + pause].any() | (issued == 0))
         if name == "digits":
             ones = Cat(Const(1, pe.weight.bits) for _ in range(pe.lanes))
             held.append((inner["cell_0.weights"] == ones) | (issued == 0))
-    pair = Mux(clear[2:].any(), 0, found)
+    pair = Mux(clear[2], 0, found)
     second = sums[1] + pair
     first = sums[0] + Mux(clear[1], 0, second)
     rest = sum(
@@ -217,10 +224,29 @@ def _adding(
         ~clear[0] | (passes[1][1:] == _word(first, width)),
         ~clear[1] | (passes[2][1:] == _word(second, width)),
     ]
-    for n in range(PAIRS_AFTER, PAIRS_AFTER + pause + 1):
-        # A reset clears the pairs as if a pass had ended.
-        known = clear[n - 1] if n < PAIRS_AFTER + pause else passes[n][0]
-        held += [passes[n][0] == known, ~passes[n][0] | clear[n - 1]]
-    for n in range(PAIRS_AFTER + pause):
-        held.append(~clear[n] | (clear[n + 1 : n + 1 + pause] == 0))
+    # A reset clears the pairs as if a pass had ended.
+    held.append(~passes[PAIRS_AFTER][0] | clear[PAIRS_AFTER - 1])
     return held
+
+
+def cells_follow(pe: DigitElement, *, turns: int) -> Property:
+    """The last of `turns` cells repeats what the first did, if its weights come as much later.
+
+    Once it has been cleared after the reset; whatever the digits are, and whatever stalls.
+    """
+    m = Module()
+    m.submodules.dut = dut = DigitColumn(pe, size=turns, turns=turns)
+    weights = Signal(pe.lanes * pe.weight.bits, name="weights")
+    between = Signal((turns - 2) * len(weights), name="between")
+    first, last = dut.pairs[0].as_value(), dut.pairs[turns - 1].as_value()
+    late: list[Any] = [Cat(weights, first)]
+    for n in range(1, turns):
+        late.append(Signal(len(late[0]), name=f"late_{n}"))
+        m.d.sync += late[n].eq(late[n - 1])
+    inputs = drive(m, dut, fixed={"b": Cat(weights, between, late[-1][: len(weights)])})
+    # Whether so many cycles are over that the last cell has been cleared.
+    cleared = Signal(turns)
+    m.d.sync += cleared.eq(Cat(Const(1), cleared))
+    ok = Signal()
+    m.d.comb += ok.eq(~cleared[-1] | (last == late[-1][len(weights) :]))
+    return Property(m, ok, (*inputs, weights, *([between] if turns > 2 else [])))

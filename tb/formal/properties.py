@@ -12,7 +12,7 @@ from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
 from hw.digits import BoothSelect, Recoding, select_digits
-from hw.engine.shift_add import SHIFT_ADD_LATENCY, ShiftAdd
+from hw.engine.shift_add import SHIFT_ADD_LATENCY, ShiftAdd, parts_of
 from hw.operand import Operand
 from hw.pe.base import CellElement
 from hw.pe.fast_inner import FastInner, FastInnerElement
@@ -101,7 +101,10 @@ def digit_cell_accumulates(pe: DigitElement) -> Property:
 
 
 def output_adder_accumulates(pe: DigitElement) -> Property:
-    """A result is the sum of the pairs' values, each shifted by its bit weight; fresh ones restart."""
+    """A result is the sum of the pairs' values, each shifted by its bit weight; fresh ones restart.
+
+    Its upper third is up to date after the latency, the others a cycle earlier each.
+    """
     m = Module()
     m.submodules.dut = dut = ShiftAdd(pe, cells=1)
     inputs = drive(m, dut)
@@ -114,11 +117,15 @@ def output_adder_accumulates(pe: DigitElement) -> Property:
     with m.If(dut.start):
         m.d.sync += expected.eq(Mux(dut.fresh, 0, expected) + shifted)
         m.d.sync += seen.eq(seen | dut.fresh)
-    late: Any = Cat(seen, expected)
+    stages: list[Any] = [Cat(seen, expected)]
     for n in range(SHIFT_ADD_LATENCY - 1):
-        stage = Signal(len(late), name=f"late_{n}")
-        m.d.sync += stage.eq(late)
-        late = stage
-    ok = Signal()
-    m.d.comb += ok.eq(~late[0] | (late[1:] == dut.results[0]))
+        stage = Signal(len(stages[0]), name=f"late_{n}")
+        m.d.sync += stage.eq(stages[-1])
+        stages.append(stage)
+    ok, thirds = Signal(), parts_of(pe.accumulator_bits, 3)
+    right = [
+        ~stages[n][0] | (stages[n][1:][part] == dut.results[0][part])
+        for n, part in zip(range(-len(thirds), 0), thirds, strict=True)
+    ]
+    m.d.comb += ok.eq(Cat(right).all())
     return Property(m, ok, inputs)

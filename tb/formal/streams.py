@@ -88,7 +88,8 @@ def encoder_issues_once(pe: DigitElement) -> Property:
     m = Module()
     m.submodules.dut = dut = SparseEncoder(pe)
     inputs = drive(m, dut)
-    inner = peek(held=1, last=1, pending=pe.group, two=pe.group, neg=pe.group)
+    alone = {"final": 1} if pe.group > 1 else {}
+    inner = peek(held=1, last=1, pending=pe.group, two=pe.group, neg=pe.group, **alone)
     held, last = Signal(), Signal()
     wanted = Signal(pe.group)
     group = [Signal(signed(3), name=f"digit_{n}") for n in range(pe.group)]
@@ -116,6 +117,7 @@ def encoder_issues_once(pe: DigitElement) -> Property:
             & (dut.groups.ready == (~held | (dut.issues & final)))
             & (inner["held"] == held)
             & (~held | ((inner["last"] == last) & (inner["pending"] == wanted)))
+            & (~held | (inner.get("final", final) == final))
             & Cat(
                 ~wanted[n] | (group[n] == issued_value(inner["two"][n], inner["neg"][n]))
                 for n in range(pe.group)
