@@ -24,7 +24,7 @@ from hw.digits import select_digits
 from hw.emit import place
 from hw.engine.array import OutputStationaryArray
 from hw.engine.digit_lane import DigitLane, recoded, segment_write
-from hw.engine.shift_add import SHIFT_ADD_LATENCY, ShiftAdd
+from hw.engine.shift_add import AdderParts, ShiftAdd
 from hw.pe.digit_column import PAIRS_AFTER, DigitColumn
 from hw.pe.sparse_digit import DigitElement
 
@@ -97,7 +97,7 @@ class DigitRow(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from the end of a tile's last pass to its valid results."""
-        return PAIRS_AFTER + self._turns - 1 + SHIFT_ADD_LATENCY
+        return PAIRS_AFTER + self._turns - 1 + AdderParts.of(self._pe).latency
 
     def elaborate(self, platform: object) -> Any:
         m = Module()

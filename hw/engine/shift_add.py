@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
 from operator import or_
@@ -14,26 +15,44 @@ from amaranth.lib.wiring import In, Out
 from hw.compress import Addend, compress
 from hw.pe.sparse_digit import DigitElement
 
-__all__ = ["SHIFT_ADD_LATENCY", "ShiftAdd", "parts_of"]
+__all__ = ["AdderParts", "ShiftAdd", "parts_of"]
 
-SHIFT_ADD_LATENCY = 7
-"""Cycles from a cell's pair to its accumulated result."""
 
-_PAIR_PARTS, _RESULT_PARTS = 2, 3
-"""Into how many parts the carry chains are cut, so that a cycle is no longer than a PE's."""
+@dataclass(frozen=True)
+class AdderParts:
+    """Into how many parts the carry chains of an output adder are cut: a cycle per part.
+
+    Attributes
+    ----------
+    pair, result : int
+        Of the addition that resolves a pair, and of the one that accumulates.
+    """
+
+    pair: int
+    result: int
+
+    @classmethod
+    def of(cls, pe: DigitElement) -> AdderParts:
+        """So many that a cycle is no longer than one of the PE's own."""
+        return cls(2, 3) if pe.lanes == 1 else cls(1, 2)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a cell's pair to its accumulated result: selection and shift are one each."""
+        return 2 + self.pair + self.result
 
 
 class ShiftAdd(wiring.Component):
     """Adds up the pairs of a few cells, one per cycle, and accumulates them by their bit weight.
 
-    Seven stages: a multiplexer takes a pair, and a row of full adders subtracts the bias from it; in
-    two, carry-propagate additions resolve it at its own width, the lower half first; the sum is
-    sign-extended and shifted by two bits per bit weight; and in three it is added to the cell's
-    result, third by third. A pair must not be extended or shifted before it is added, since its two
-    words wrap on their own.
+    Stages: a multiplexer takes a pair, and a row of full adders subtracts the bias from it;
+    carry-propagate additions resolve it at its own width, part by part from the least significant
+    one; the sum is sign-extended and shifted by two bits per bit weight; and it is added to the
+    cell's result, part by part again (`AdderParts`). A pair must not be extended or shifted before it
+    is added, since its two words wrap on their own.
 
-    Latency `SHIFT_ADD_LATENCY`, one pair per cycle: all results are up to date ``cells - 1 + 7``
-    cycles after `start`, their lower thirds a cycle earlier each.
+    Latency ``AdderParts.of(pe).latency``, one pair per cycle: all results are up to date ``cells - 1``
+    cycles and the latency after `start`, every lower part a cycle earlier.
 
     Members
     -------
@@ -76,7 +95,7 @@ class ShiftAdd(wiring.Component):
 
     def elaborate(self, platform: object) -> Any:
         m = Module()
-        pe, width = self._pe, self._pe.pair_bits
+        pe, width, cut = self._pe, self._pe.pair_bits, AdderParts.of(self._pe)
         started = Signal(self._cells)
         select = Signal(self._cells)
         m.d.comb += select.eq(Cat(self.start, started))
@@ -87,7 +106,7 @@ class ShiftAdd(wiring.Component):
         chosen = Signal(pe.pair)
         bias, kept_bias = Signal(width), Signal(width, reset_less=True)
         taken = Signal(pe.pair, reset_less=True)
-        active = Signal(SHIFT_ADD_LATENCY - 1)
+        active = Signal(cut.latency - 1)
         weight = Signal.like(self.weight, reset_less=True)
         fresh = Signal(reset_less=True)
         m.d.comb += [
@@ -106,26 +125,26 @@ class ShiftAdd(wiring.Component):
             m.d.sync += [weight.eq(self.weight), fresh.eq(self.fresh), kept_bias.eq(self.bias)]
 
         resolved, carries = [], Const(0, 1)
-        for n, part in enumerate(parts_of(width, _PAIR_PARTS)):
+        for n, part in enumerate(parts_of(width, cut.pair)):
             words = Cat(taken.sum[part], taken.carry[part])
             words = _later(m, words, n, f"pair_{n}")
             size = len(words) // 2
             summed = Signal(size + 1, name=f"resolved_{n}", reset_less=True)
             m.d.sync += summed.eq(words[:size] + words[size:] + carries)
             carries = summed[-1]
-            resolved.append(_later(m, summed[:-1], _PAIR_PARTS - 1 - n, f"resolved_{n}"))
-        weight_resolved = _later(m, weight, _PAIR_PARTS, "weight")
+            resolved.append(_later(m, summed[:-1], cut.pair - 1 - n, f"resolved_{n}"))
+        weight_resolved = _later(m, weight, cut.pair, "weight")
         shifted = Signal(pe.accumulator_bits, reset_less=True)
         m.d.sync += shifted.eq(Cat(resolved).as_signed() << Cat(0, weight_resolved))
-        fresh_shifted = _later(m, fresh, _PAIR_PARTS + 1, "fresh")
-        self._accumulate(m, shifted, fresh_shifted, active[_PAIR_PARTS + 1 :])
+        fresh_shifted = _later(m, fresh, cut.pair + 1, "fresh")
+        self._accumulate(m, shifted, fresh_shifted, active[cut.pair + 1 :], cut.result)
         return m
 
-    def _accumulate(self, m: Any, shifted: Any, fresh: Any, active: Any) -> None:
+    def _accumulate(self, m: Any, shifted: Any, fresh: Any, active: Any, parts: int) -> None:
         """Adds to the result of the cell whose turn it is, part by part."""
         carry: Any = Const(0, 1)
         rings = []
-        for n, part in enumerate(parts_of(len(shifted), _RESULT_PARTS)):
+        for n, part in enumerate(parts_of(len(shifted), parts)):
             entering = _later(m, Cat(fresh, shifted[part]), n, f"entering_{n}")
             word, restart = entering[1:], entering[0]
             # The results go round: the first is that of the cell whose turn it is.

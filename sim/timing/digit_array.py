@@ -8,7 +8,7 @@
   issues for as many cycles as its longest lane needs, and ends `turns` cycles after the one before at
   the earliest.
 * The first pass of a tile cannot end before the row's results of the tile before were taken.
-* A row's results are offered `turns` + 9 cycles after its last pass; rows follow in order.
+* A row's results are offered `turns` + `to_result` cycles after its last pass; rows follow in order.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from hw.engine.digit_array import freed_after
+from hw.engine.shift_add import AdderParts
+from hw.pe.digit_column import PAIRS_AFTER
 from hw.pe.sparse_digit import DigitElement
 from sim.digits import pass_cycles, recode
 from sim.timing.systolic import Cycles, StreamTrace
 
-__all__ = ["TO_FIRST_DIGIT", "TO_RESULT", "DigitTiming", "DigitTrace"]
+__all__ = ["TO_FIRST_DIGIT", "DigitTiming", "DigitTrace"]
 
 TO_FIRST_DIGIT = 3
 """Cycles from the one after a complete segment to its first digit."""
-TO_RESULT = 9
-"""Cycles from the read-out of a tile's last pass to its results."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,11 @@ class DigitTiming:
     def turns(self) -> int:
         """Least cycles from the end of a pass to that of the next: its pairs are read out."""
         return min(self.cols, self.pe.cells_per_adder)
+
+    @property
+    def to_result(self) -> int:
+        """Cycles from the read-out of a tile's last pass to its results."""
+        return PAIRS_AFTER + AdderParts.of(self.pe).latency - 1
 
     def passes(self, a: npt.ArrayLike) -> Cycles:
         """Issuing cycles of every pass over one segment.
@@ -140,7 +145,7 @@ class DigitTiming:
                 freed = [freed[1], int(ended.max()) + freed_after(self.turns)]
             for row in range(self.rows):
                 at = max(
-                    int(ended[row]) + self.turns + TO_RESULT, emitted[-1] + 1 if emitted else 0
+                    int(ended[row]) + self.turns + self.to_result, emitted[-1] + 1 if emitted else 0
                 )
                 while len(ready) and not ready[at % len(ready)]:
                     at += 1

@@ -20,7 +20,7 @@ from hw.engine.feeder import STAGES
 from hw.memory.scratchpad import READ_LATENCY
 from hw.pe.sparse_digit import DigitElement
 from sim.digits import pass_cycles, recode
-from sim.timing.digit_array import TO_FIRST_DIGIT, TO_RESULT, DigitTiming
+from sim.timing.digit_array import TO_FIRST_DIGIT, DigitTiming
 
 __all__ = ["GATHERED", "last_result"]
 
@@ -81,7 +81,7 @@ def last_result(
         freed_after(timing.turns),
         # As arguments, because numba's cache would keep the values of another version.
         TO_FIRST_DIGIT,
-        TO_RESULT,
+        timing.to_result,
         GATHERED,
     )
 

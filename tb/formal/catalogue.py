@@ -129,10 +129,14 @@ def _words() -> Iterator[Proof]:
             quick=quick,
             faulted=pe == Mac(**four),
         )
-    adder = Opt4c(segment=8, activation=_I4, weight=_I4, accumulator_bits=10)
-    yield solved(
-        "output_adder", partial(output_adder_accumulates, adder), "induction", 8, faulted=True
-    )
+    for adder in (Opt4c(segment=8, **four), Opt4e(segment=32, **four)):
+        yield solved(
+            f"output_adder[{adder.kind}]",
+            partial(output_adder_accumulates, adder),
+            "induction",
+            8,
+            faulted=adder.kind == "opt4c",
+        )
 
 
 def _compounds() -> Iterator[Proof]:

@@ -12,7 +12,7 @@ from hw.pe.base import ProcessingElement
 from hw.pe.carry_save import CarrySave
 from hw.pe.fast_inner import FastInner, FreePipeline
 from hw.pe.mac import Mac
-from hw.pe.sparse_digit import Opt2, Opt4c, Opt4e
+from hw.pe.sparse_digit import DigitElement, Opt2, Opt4c, Opt4e
 from hw.pe.stationary import stationary_form
 from tb.formal.block_sums import blocks_add_up
 from tb.formal.column import cells_follow, column_issues_all
@@ -56,11 +56,12 @@ def streams() -> Iterator[Proof]:
             faulted=quick,
         )
     small: dict[str, Any] = {"activation": _I3, "weight": _I2}
-    for pe, turns, quick in (
+    columns: list[tuple[DigitElement, int, bool]] = [
         (Opt4c(segment=8, group=2, **small), 2, True),
         (Opt4c(segment=8, group=2, **small), 4, False),
         (Opt4c(segment=8, group=4, **small), 1, False),
-    ):
+    ]
+    for pe, turns, quick in columns:
         yield solved(
             f"column[{pe.kind}-{pe.lanes}x{pe.group}-turns {turns}]",
             partial(column_issues_all, pe, turns=turns),
@@ -69,10 +70,11 @@ def streams() -> Iterator[Proof]:
             quick=quick,
             faulted=quick,
         )
-    for pe, turns, quick in (
+    cells: list[tuple[DigitElement, int, bool]] = [
         (Opt4c(segment=8, group=2, **small), 3, True),
         (Opt4e(segment=16, group=2, **small), 2, False),
-    ):
+    ]
+    for pe, turns, quick in cells:
         yield solved(
             f"cells[{pe.kind}-{pe.lanes}x{pe.group}-turns {turns}]",
             partial(cells_follow, pe, turns=turns),

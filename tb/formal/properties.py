@@ -12,7 +12,7 @@ from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 
 from hw.digits import BoothSelect, Recoding, select_digits
-from hw.engine.shift_add import SHIFT_ADD_LATENCY, ShiftAdd, parts_of
+from hw.engine.shift_add import AdderParts, ShiftAdd, parts_of
 from hw.operand import Operand
 from hw.pe.base import CellElement
 from hw.pe.fast_inner import FastInner, FastInnerElement
@@ -103,10 +103,11 @@ def digit_cell_accumulates(pe: DigitElement) -> Property:
 def output_adder_accumulates(pe: DigitElement) -> Property:
     """A result is the sum of the pairs' values, each shifted by its bit weight; fresh ones restart.
 
-    Its upper third is up to date after the latency, the others a cycle earlier each.
+    Its most significant part is up to date after the latency, the others a cycle earlier each.
     """
     m = Module()
     m.submodules.dut = dut = ShiftAdd(pe, cells=1)
+    cut = AdderParts.of(pe)
     inputs = drive(m, dut)
     value = Signal(signed(pe.pair_bits))
     m.d.comb += value.eq(dut.pairs[0].sum + dut.pairs[0].carry - dut.bias)
@@ -118,14 +119,14 @@ def output_adder_accumulates(pe: DigitElement) -> Property:
         m.d.sync += expected.eq(Mux(dut.fresh, 0, expected) + shifted)
         m.d.sync += seen.eq(seen | dut.fresh)
     stages: list[Any] = [Cat(seen, expected)]
-    for n in range(SHIFT_ADD_LATENCY - 1):
+    for n in range(cut.latency - 1):
         stage = Signal(len(stages[0]), name=f"late_{n}")
         m.d.sync += stage.eq(stages[-1])
         stages.append(stage)
-    ok, thirds = Signal(), parts_of(pe.accumulator_bits, 3)
+    ok, parts = Signal(), parts_of(pe.accumulator_bits, cut.result)
     right = [
         ~stages[n][0] | (stages[n][1:][part] == dut.results[0][part])
-        for n, part in zip(range(-len(thirds), 0), thirds, strict=True)
+        for n, part in zip(range(-len(parts), 0), parts, strict=True)
     ]
     m.d.comb += ok.eq(Cat(right).all())
     return Property(m, ok, inputs)
