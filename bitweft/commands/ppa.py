@@ -16,6 +16,7 @@ from rich.table import Table
 from hw.errors import InputError
 from hw.files import require_writable, staged_directory, write_text
 from reports.ppa.designs import design_names
+from reports.ppa.earlier import Earlier
 from reports.ppa.explore import RECIPES_USED
 from reports.ppa.fpga import ECP5, ecp5, ecp5_stem, write_ecp5
 from reports.ppa.run import Request, run
@@ -64,6 +65,14 @@ def ppa_command(
         bool, typer.Option(help="Clock gates for the registers of an engine.")
     ] = True,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Runs side by side.")] = 1,
+    update: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Take over what an earlier result of the same options, tools and library has of "
+            "designs whose Verilog is the same.",
+        ),
+    ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for ppa-LIBRARY.json, .md, .html.")
     ] = Path("build/ppa"),
@@ -97,6 +106,7 @@ def ppa_command(
         distribution=distribution,
         jobs=jobs,
         gate_clock=clock_gating,
+        earlier=Earlier() if update is None else Earlier.read(update),
         command=" ".join(
             f"--{option} {value}"
             for option, value in (
@@ -114,6 +124,8 @@ def ppa_command(
     if json_file is not None:
         require_writable(json_file)
     if library == ECP5:
+        if update is not None:
+            raise InputError(f"--update must be absent with --library ecp5, not {update}.")
         if widths:
             raise InputError(f"--widths must be empty with --library ecp5, not {widths!r}.")
         stem, header, cells = ecp5_stem(levels), _FPGA_HEADER, _fpga_cells

@@ -10,6 +10,7 @@ from typing import Any
 from reports.ppa.buffers import buffers_of
 from reports.ppa.designs import BASELINE, Level, find_designs
 from reports.ppa.digits import Distribution, count, parse_distribution
+from reports.ppa.earlier import Earlier
 from reports.ppa.explore import DELAYS, FLATTERED, RECIPES_USED, Row, explore, row_dict
 from reports.ppa.flow import RECIPES, Job, script, short_version, tool_versions
 from reports.ppa.indication import add_ratios, energy_per_mac
@@ -56,6 +57,8 @@ class Request:
         Clock gates in engines.
     command : str
         The options, for the report.
+    earlier : Earlier
+        What of an earlier result still holds is not measured again.
     """
 
     levels: tuple[Level, ...]
@@ -67,6 +70,7 @@ class Request:
     jobs: int = 1
     gate_clock: bool = True
     command: str = ""
+    earlier: Earlier = Earlier()
 
 
 def run(
@@ -77,7 +81,8 @@ def run(
     Raises
     ------
     InputError
-        A design or distribution is unknown, or a tool is missing.
+        A design or distribution is unknown, a tool is missing, or the earlier result was made
+        otherwise.
     """
     distribution = parse_distribution(request.distribution)
     result: dict[str, Any] = {
@@ -99,6 +104,7 @@ def run(
         "scripts": {name: script(Job(verilog="", top="unit", recipe=name)) for name in RECIPES}
         | {f"{r.name}: abc.script": r.abc for r in RECIPES.values() if r.abc},
     }
+    request.earlier.require_same(result)
     for level in request.levels:
         result[level] = _level(request, level, target, distribution, progress)
     if request.widths:
@@ -130,8 +136,9 @@ def _level(
         # Minutes per run: one target and one recipe.
         recipes = tuple(r for r in request.recipes if r == _ENGINE_RECIPE) or request.recipes
         delays = (min(request.delays),)
-    rows = explore(
-        designs,
+    known = request.earlier.rows(level, designs)
+    measured = explore(
+        [design for design in designs if design.name not in known],
         target,
         delays=delays,
         recipes=recipes,
@@ -139,6 +146,8 @@ def _level(
         gate_clock=gate,
         progress=progress,
     )
+    known |= {row.design.name: row for row in measured}
+    rows = [known[design.name] for design in designs]
     baselines = {row.design.name: row for row in rows}
     content: dict[str, Any] = {
         "bits": _MAIN_BITS,
@@ -156,7 +165,8 @@ def _level(
     if level == "pe":
         for row, entry in zip(rows, content["designs"], strict=True):
             progress(f"{row.design.name}, energy")
-            entry["energy"] = energy_per_mac(row, target, distribution)
+            energy = request.earlier.energy(row.design)
+            entry["energy"] = energy or energy_per_mac(row, target, distribution)
         add_ratios(content["designs"])
         baseline = baselines[BASELINE]
         flattered = baseline.best(FLATTERED)
@@ -175,8 +185,11 @@ def _widths(
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
     by_name: dict[str, list[Row]] = {}
+    swept = tuple(n for n in request.designs or _SWEPT if n in _SWEPT) or (BASELINE,)
+    known = request.earlier.widths(find_designs(swept, "pe", _MAIN_BITS, distribution))
+    if known is not None:
+        return known
     for bits in request.widths:
-        swept = tuple(n for n in request.designs or _SWEPT if n in _SWEPT) or (BASELINE,)
         designs = find_designs(swept, "pe", bits, distribution)
         for row in explore(
             designs,
