@@ -56,7 +56,8 @@ class DigitRow(wiring.Component):
         The element that is written, a cycle later: `write` goes through a register of the row's own,
         since it comes from one place and is needed in all lanes and memories.
     freed : Out(2)
-        Per half a bit that turns round ``freed_after(turns) - 1`` cycles after its segment has been worked off.
+        Per half a bit that turns round when its segment has been worked off and nothing of it is
+        asked for any more: ``freed_after(turns) - 1`` cycles after its last pass has ended.
     valid : Out(1)
     taken : In(1)
         The results are taken, and may be overwritten.
