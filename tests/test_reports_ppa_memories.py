@@ -14,8 +14,8 @@ from reports.ppa.memories import equivalent_bits, memory_bits
 def test_every_instance_of_a_memory_counts() -> None:
     for pe in (Opt4c(segment=16), Opt4e(segment=32)):
         verilog = to_verilog(create_array(pe, rows=3, cols=2), "unit")
-        # Two segments in each of 3 rows: an activation and 2 weights of 8 bits per element.
-        assert memory_bits(verilog, "unit") == 3 * 2 * pe.segment * (8 + 2 * 8)
+        # Two segments in each of 3 rows: 4 digits of 3 bits and 2 weights of 8 bits per element.
+        assert memory_bits(verilog, "unit") == 3 * 2 * pe.segment * (4 * 3 + 2 * 8)
 
 
 def test_a_dense_array_has_none_and_needs_one_copy_beside_it() -> None:
@@ -47,7 +47,7 @@ def test_a_digit_array_holds_operands_and_a_tree_of_the_same_pe_does_not() -> No
         d.name: d for d in find_designs(("opt4c", "opt2-tree"), "engine", 32, DISTRIBUTION, size=4)
     }
     assert designs["opt4c"].holds_operands
-    assert designs["opt4c"].operand_bits == 4 * 2 * SEGMENT * (8 + 4 * 8)
+    assert designs["opt4c"].operand_bits == 4 * 2 * SEGMENT * (4 * 3 + 4 * 8)
     assert designs["opt4c"].sum_bits == 0
     tree = designs["opt2-tree"]
     assert (tree.operand_bits, tree.sum_bits) == (2 * SEGMENT * (2 + 2) * 8, 0)
