@@ -171,7 +171,8 @@ def from_pe_to_array(result: Result) -> str:
         "## From a PE to an array\n\nWhere the ratios of arrays come from: everything around the PEs "
         "shared out among them. Digit arrays lose most: their cells are small beside their lanes, "
         "operand ports and shift-and-add units, rows wait for one another, and the array is written "
-        "one element of K per cycle, which is less than opt2 and opt4e could take.\n\n" + _table(header, rows)
+        "one element of K per cycle, which is less than opt2 and opt4e could take.\n\n"
+        + _table(header, rows)
     )
 
 
