@@ -310,15 +310,15 @@ class TestRefusals:
             "--spec",
             "tiny",
             "--scratchpad",
-            "256",
+            "128",
             "--json",
             tmp_path / "s.json",
         ]
         result = run(MODEL, *words)
         assert result.exit_code == 1
         assert result.stdout == (
-            "infeasible: digits_int8.onnx: scratchpad must have at least 512 bytes for the "
-            "smallest piece of operator 'residual/conv_1' (Conv), not 256: give --scratchpad 512 "
+            "infeasible: digits_int8.onnx: scratchpad must have at least 176 bytes for the "
+            "smallest piece of operator 'down/conv_1' (Conv), not 128: give --scratchpad 176 "
             "or more.\n"
         )
         assert json.loads((tmp_path / "s.json").read_text())["status"] == "infeasible"
